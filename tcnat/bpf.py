@@ -1,0 +1,478 @@
+"""bpf(2) by ctypes: maps and programs as objects, and nothing of what they mean.
+
+Sources: bpf(2), include/uapi/linux/bpf.h. Works from Linux 4.9 on; what a kernel lacks (batch operations,
+BPF_PROG_TEST_RUN, names) is found out by trying, and done without where that can be.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import resource
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from tcnat.errors import TcnatError
+from tcnat.layout import MapType
+
+_SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+
+SCHED_CLS = 3
+"""BPF_PROG_TYPE_SCHED_CLS."""
+ANY, NOEXIST, EXIST = 0, 1, 2
+"""Flags of :meth:`Map.update`."""
+INSTRUCTION_SIZE = 8
+BATCH = 4096
+"""Entries that one batch call moves."""
+_LOG_SIZE = 1 << 20
+_LICENSE = b"Dual BSD/GPL\0"
+
+
+class Command(IntEnum):
+    """Commands of bpf(2)."""
+
+    MAP_CREATE = 0
+    MAP_LOOKUP_ELEM = 1
+    MAP_UPDATE_ELEM = 2
+    MAP_DELETE_ELEM = 3
+    MAP_GET_NEXT_KEY = 4
+    PROG_LOAD = 5
+    OBJ_PIN = 6
+    OBJ_GET = 7
+    PROG_TEST_RUN = 10
+    MAP_LOOKUP_BATCH = 24
+    MAP_UPDATE_BATCH = 26
+
+
+class BpfError(TcnatError):
+    """A bpf(2) call that failed; ``errno`` is the kernel's."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.errno = number
+
+
+class MapFull(BpfError):
+    """A map that took no more entries; ``written`` entries of the call went in."""
+
+    def __init__(self, message: str, written: int) -> None:
+        super().__init__(message, errno.E2BIG)
+        self.written = written
+
+
+class VerifierError(BpfError):
+    """A program that the kernel refused; ``log`` is what its verifier said."""
+
+    def __init__(self, message: str, number: int, log: str) -> None:
+        super().__init__(message, number)
+        self.log = log
+
+
+class _MapCreate(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    )
+
+
+class _Element(ctypes.Structure):
+    _fields_ = (
+        ("fd", ctypes.c_uint64),  # the descriptor and its padding
+        ("key", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),  # of MAP_GET_NEXT_KEY: the next key
+        ("flags", ctypes.c_uint64),
+    )
+
+
+class _Batch(ctypes.Structure):
+    _fields_ = (
+        ("in_batch", ctypes.c_uint64),
+        ("out_batch", ctypes.c_uint64),
+        ("keys", ctypes.c_uint64),
+        ("values", ctypes.c_uint64),
+        ("count", ctypes.c_uint32),
+        ("fd", ctypes.c_uint32),
+        ("elem_flags", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    )
+
+
+class _ProgLoad(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("instructions", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log", ctypes.c_uint64),
+        ("kernel_version", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+    )
+
+
+class _Object(ctypes.Structure):
+    _fields_ = (("path", ctypes.c_uint64), ("fd", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+
+
+class _TestRun(ctypes.Structure):
+    _fields_ = (
+        ("fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("size_in", ctypes.c_uint32),
+        ("size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+    )
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+_syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_ulong)
+_NUMBER = _SYSCALL_NUMBERS.get(platform.machine(), 321)
+
+
+def _call(command: Command, attributes: ctypes.Structure, size: int | None = None) -> int:
+    """The kernel's answer, or its errno as a negative number."""
+    result: int = _syscall(_NUMBER, command, ctypes.addressof(attributes), size or ctypes.sizeof(attributes))
+    return result if result >= 0 else -ctypes.get_errno()
+
+
+def _failure(what: str, number: int) -> BpfError:
+    if number == errno.EPERM:
+        return BpfError(
+            f"{what}: not permitted. Run as root, or with CAP_SYS_ADMIN (CAP_BPF and CAP_NET_ADMIN from Linux 5.8 on), "
+            "and with a memlock limit that can be raised (CAP_SYS_RESOURCE)",
+            number,
+        )
+    return BpfError(f"{what}: {os.strerror(number)}", number)
+
+
+class Map:
+    """A map by its descriptor, which is closed with the object. Keys and values are ``bytes`` of the map's sizes."""
+
+    def __init__(self, fd: int, type: MapType, key_size: int, value_size: int, max_entries: int, name: str) -> None:
+        self.fd = fd
+        self.type = type
+        self.key_size = key_size
+        self.value_size = value_size
+        self.max_entries = max_entries
+        self.name = name
+        self.percpu = type is MapType.PERCPU_ARRAY
+        self._row = (value_size + 7) // 8 * 8 * possible_cpus() if self.percpu else value_size
+        self._key = ctypes.create_string_buffer(key_size)
+        self._value = ctypes.create_string_buffer(self._row)
+        self._element = _Element(fd, ctypes.addressof(self._key), ctypes.addressof(self._value), 0)
+        self._batches = not self.percpu
+
+    @classmethod
+    def create(
+        cls, type: MapType, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = ""
+    ) -> Map:
+        """A new map; BpfError with EINVAL where the kernel does not know the type."""
+        fd = _call(Command.MAP_CREATE, _MapCreate(type, key_size, value_size, max_entries, flags))
+        if fd < 0:
+            raise _failure(f"map {name or type.name.lower()} with {max_entries} entries cannot be made", -fd)
+        return cls(fd, type, key_size, value_size, max_entries, name)
+
+    @classmethod
+    def open(
+        cls, path: Path | str, *, type: MapType, key_size: int, value_size: int, max_entries: int = 0, name: str = ""
+    ) -> Map:
+        """The map pinned at ``path``. Type and sizes are compared with what /proc says of the descriptor, which also
+        gives the number of entries; BpfError with EINVAL if they differ."""
+        fd = _open_pin(path)
+        facts = _descriptor_facts(fd)
+        wanted = {"map_type": int(type), "key_size": key_size, "value_size": value_size}
+        wrong = [f"{fact} {facts[fact]}, not {value}" for fact, value in wanted.items() if facts.get(fact, value) != value]
+        if wrong:
+            os.close(fd)
+            raise BpfError(f"{path} is another map than expected ({', '.join(wrong)})", errno.EINVAL)
+        return cls(fd, type, key_size, value_size, facts.get("max_entries", max_entries), name)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """The value, or None. Of a per-CPU map: every CPU's value, each padded to 8 bytes, joined."""
+        self._key.raw = key
+        result = _call(Command.MAP_LOOKUP_ELEM, self._element)
+        if result < 0:
+            if result == -errno.ENOENT:
+                return None
+            raise _failure(f"map {self.name}: look-up", -result)
+        return self._value.raw
+
+    def update(self, key: bytes, value: bytes, flags: int = ANY) -> None:
+        """Write one entry; MapFull when there is no room, BpfError otherwise."""
+        self._key.raw = key
+        self._value.raw = value
+        self._element.flags = flags
+        result = _call(Command.MAP_UPDATE_ELEM, self._element)
+        self._element.flags = 0
+        if result < 0:
+            raise self._update_failure(-result, 0)
+
+    def _update_failure(self, number: int, written: int) -> BpfError:
+        if number in {errno.E2BIG, errno.ENOSPC}:
+            return MapFull(f"map {self.name} is full ({self.max_entries} entries)", written)
+        return _failure(f"map {self.name}: update", number)
+
+    def update_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Write entries in order, in batches where the kernel has them (5.6). MapFull tells how many went in."""
+        done = self._update_batches(keys, values) if self._batches and len(keys) > 1 else 0
+        for index in range(done, len(keys)):
+            try:
+                self.update(keys[index], values[index])
+            except MapFull as error:
+                raise MapFull(str(error), index) from None
+
+    def _update_batches(self, keys: Sequence[bytes], values: Sequence[bytes]) -> int:
+        for start in range(0, len(keys), BATCH):
+            some = keys[start : start + BATCH]
+            raw_keys = b"".join(some)
+            raw_values = b"".join(values[start : start + BATCH])
+            batch = _Batch(keys=_address(raw_keys), values=_address(raw_values), count=len(some), fd=self.fd)
+            result = _call(Command.MAP_UPDATE_BATCH, batch)
+            if result < 0:
+                if start == 0 and result in {-errno.EINVAL, -errno.ENOTSUP, -errno.EOPNOTSUPP, -524}:
+                    self._batches = False
+                    return 0
+                raise self._update_failure(-result, start + batch.count)
+        return len(keys)
+
+    def delete(self, key: bytes) -> bool:
+        """Remove an entry; False if there was none."""
+        self._key.raw = key
+        result = _call(Command.MAP_DELETE_ELEM, self._element)
+        if result < 0 and result != -errno.ENOENT:
+            raise _failure(f"map {self.name}: removal", -result)
+        return result == 0
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key. Entries that come or go meanwhile may be missed or seen twice, as with any walk of a live map."""
+        current = ctypes.create_string_buffer(self.key_size)
+        following = ctypes.create_string_buffer(self.key_size)
+        # Before 4.12 the first key cannot be asked for with no key: a key that is not there gives it, too.
+        current.raw = b"\xff" * self.key_size
+        step = _Element(self.fd, ctypes.addressof(current), ctypes.addressof(following), 0)
+        while (result := _call(Command.MAP_GET_NEXT_KEY, step)) == 0:
+            current.raw = following.raw
+            yield following.raw
+        if result != -errno.ENOENT:
+            raise _failure(f"map {self.name}: walk", -result)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key with its value, in batches where the kernel has them."""
+        if self._batches and self.type in {MapType.HASH, MapType.LRU_HASH, MapType.ARRAY}:
+            yield from self._items_by_batch()
+            return
+        for key in self.keys():
+            value = self.lookup(key)
+            if value is not None:
+                yield key, value
+
+    def _items_by_batch(self) -> Iterator[tuple[bytes, bytes]]:
+        size = BATCH
+        position = ctypes.create_string_buffer(max(self.key_size, 8))
+        started = False
+        while True:
+            raw_keys = ctypes.create_string_buffer(self.key_size * size)
+            raw_values = ctypes.create_string_buffer(self.value_size * size)
+            batch = _Batch(
+                in_batch=ctypes.addressof(position) if started else 0,
+                out_batch=ctypes.addressof(position),
+                keys=ctypes.addressof(raw_keys),
+                values=ctypes.addressof(raw_values),
+                count=size,
+                fd=self.fd,
+            )
+            result = _call(Command.MAP_LOOKUP_BATCH, batch)
+            if result == -errno.ENOSPC:  # one bucket holds more than fits
+                size *= 2
+                continue
+            if result < 0 and result != -errno.ENOENT:
+                if started:
+                    raise _failure(f"map {self.name}: walk", -result)
+                self._batches = False
+                yield from self.items()
+                return
+            started = True
+            keys, values = raw_keys.raw, raw_values.raw
+            for index in range(batch.count):
+                yield (
+                    keys[index * self.key_size : (index + 1) * self.key_size],
+                    values[index * self.value_size : (index + 1) * self.value_size],
+                )
+            if result == -errno.ENOENT:
+                return
+
+    def pin(self, path: Path | str) -> None:
+        """Let the map outlive the process under ``path`` in a bpffs."""
+        _pin(self.fd, path)
+
+    def close(self) -> None:
+        """Give the descriptor back; the map stays if it is pinned or in use."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """What BPF_PROG_TEST_RUN gave: the program's verdict (signed), the frame as it left, nanoseconds for a run."""
+
+    __test__ = False
+
+    verdict: int
+    frame: bytes
+    nanoseconds: int
+
+
+class Program:
+    """A loaded SCHED_CLS program by its descriptor, which is closed with the object."""
+
+    def __init__(self, fd: int, name: str = "") -> None:
+        self.fd = fd
+        self.name = name
+        self._out = ctypes.create_string_buffer(0)
+
+    @classmethod
+    def load(cls, instructions: bytes, name: str = "") -> Program:
+        """Have the kernel verify and take the program; VerifierError with its log if it does not."""
+        attributes = _ProgLoad(
+            type=SCHED_CLS,
+            count=len(instructions) // INSTRUCTION_SIZE,
+            instructions=_address(instructions),
+            license=_address(_LICENSE),
+        )
+        # Names came with 4.15; older kernels refuse bytes that they do not know.
+        fd = _call(Command.PROG_LOAD, attributes, _ProgLoad.name.offset)
+        if fd < 0:
+            raise cls._refusal(attributes, name, -fd)
+        return cls(fd, name)
+
+    @classmethod
+    def _refusal(cls, attributes: _ProgLoad, name: str, number: int) -> BpfError:
+        log = verifier_log(attributes)
+        if number == errno.EPERM and not log:
+            return _failure(f"program {name} cannot be loaded", number)
+        last = " / ".join(line for line in log.splitlines()[-6:] if line.strip())
+        return VerifierError(f"the kernel refused program {name}: {os.strerror(number)}: {last}", number, log)
+
+    @classmethod
+    def open(cls, path: Path | str, name: str = "") -> Program:
+        """The program pinned at ``path``."""
+        return cls(_open_pin(path), name)
+
+    def test_run(self, frame: bytes, repeat: int = 1) -> TestRun:
+        """Run the program over a frame (BPF_PROG_TEST_RUN, 4.12); BpfError where the kernel cannot."""
+        room = len(frame) + 512
+        if len(self._out) < room:
+            self._out = ctypes.create_string_buffer(max(room, 4096))
+        attributes = _TestRun(
+            fd=self.fd,
+            size_in=len(frame),
+            size_out=len(self._out),
+            data_in=_address(frame),
+            data_out=ctypes.addressof(self._out),
+            repeat=repeat,
+        )
+        result = _call(Command.PROG_TEST_RUN, attributes)
+        if result < 0:
+            raise _failure(f"program {self.name}: test run", -result)
+        verdict = ctypes.c_int32(attributes.retval).value
+        return TestRun(verdict, ctypes.string_at(self._out, attributes.size_out), attributes.duration)
+
+    def pin(self, path: Path | str) -> None:
+        """Let the program outlive the process under ``path`` in a bpffs."""
+        _pin(self.fd, path)
+
+    def close(self) -> None:
+        """Give the descriptor back; the program stays if it is pinned or attached."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def verifier_log(attributes: _ProgLoad, level: int = 1) -> str:
+    """Load once more with a log and give what the verifier wrote; the program is not kept."""
+    log = ctypes.create_string_buffer(_LOG_SIZE)
+    attributes.log_level, attributes.log_size, attributes.log = level, _LOG_SIZE, ctypes.addressof(log)
+    fd = _call(Command.PROG_LOAD, attributes, _ProgLoad.name.offset)
+    if fd >= 0:
+        os.close(fd)
+    return log.value.decode(errors="replace")
+
+
+def verifier_statistics(instructions: bytes) -> str:
+    """What the verifier says of a program that it takes, with log level 4 (statistics, 5.2) or 1 before."""
+    attributes = _ProgLoad(
+        type=SCHED_CLS,
+        count=len(instructions) // INSTRUCTION_SIZE,
+        instructions=_address(instructions),
+        license=_address(_LICENSE),
+    )
+    return verifier_log(attributes, 4) or verifier_log(attributes, 1)
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map has: the CPUs that could ever be there."""
+    text = Path("/sys/devices/system/cpu/possible").read_text().strip()
+    return int(text.replace(",", "-").rsplit("-", 1)[-1]) + 1
+
+
+def raise_memlock() -> None:
+    """Kernels before 5.11 count maps against RLIMIT_MEMLOCK: lift it as far as we may."""
+    infinite = resource.RLIM_INFINITY
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (infinite, infinite))
+    except (ValueError, OSError):
+        _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+
+
+def _address(data: bytes) -> int:
+    """Where the bytes lie; the caller keeps them alive for the call."""
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+
+
+def _pin(fd: int, path: Path | str) -> None:
+    raw = os.fsencode(path) + b"\0"
+    result = _call(Command.OBJ_PIN, _Object(_address(raw), fd, 0), _Object.flags.offset)
+    if result < 0:
+        raise _failure(f"cannot pin {path} (is a bpffs mounted there?)", -result)
+
+
+def _open_pin(path: Path | str) -> int:
+    raw = os.fsencode(path) + b"\0"
+    fd = _call(Command.OBJ_GET, _Object(_address(raw), 0, 0), _Object.flags.offset)
+    if fd < 0:
+        raise _failure(f"cannot open pin {path}", -fd)
+    return fd
+
+
+def _descriptor_facts(fd: int) -> dict[str, int]:
+    """The numbers that /proc tells of a map's descriptor (from 4.9 on: map_type, key_size, value_size, max_entries)."""
+    facts: dict[str, int] = {}
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        try:
+            facts[name] = int(value.strip(), 0)
+        except ValueError:
+            continue
+    return facts
