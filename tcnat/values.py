@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|h|m|s)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|h|m|s)")
 
 
 class Address(NamedTuple):
@@ -72,7 +72,7 @@ def bind_address(default_port: int) -> Callable[[str], Address | None]:
 
 
 def _split_host(text: str, default_port: int) -> tuple[str, str]:
-    if text.startswith("["):
+    if text.startswith("[") and "]" in text:
         host, _, rest = text[1:].partition("]")
         return host, rest.removeprefix(":") or str(default_port)
     if text.count(":") > 1:  # a bare IPv6 address
@@ -96,7 +96,7 @@ def nodeport_address(text: str) -> str:
 
 def count(text: str) -> int:
     """A whole number, not negative."""
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
 

@@ -1,0 +1,77 @@
+"""One agent for each set of pins."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from tcnat import lock
+from tcnat.errors import TcnatError
+from tcnat.lock import PinsLock
+
+PINS = Path("/sys/fs/bpf/tcnat")
+
+
+def hold(pins: Path, directory: Path, pipe: Connection) -> None:
+    """Take the lock, say so, keep it until told to go."""
+    with PinsLock(pins, directory):
+        pipe.send(os.getpid())
+        pipe.recv()
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """Another process that holds the lock on PINS."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(PINS, tmp_path, theirs))
+    process.start()
+    assert ours.poll(10)
+    ours.recv()
+    yield process
+    process.kill()
+    process.join()
+
+
+def test_a_second_agent_on_the_same_pins_is_told_who_holds_them(tmp_path: Path, holder) -> None:
+    with pytest.raises(TcnatError) as refused:
+        PinsLock(PINS, tmp_path).acquire()
+    assert f"pid {holder.pid}" in str(refused.value)
+    assert str(PINS) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert lock.holder(PINS, tmp_path) == holder.pid
+
+
+def test_an_agent_that_was_killed_holds_nothing(tmp_path: Path, holder) -> None:
+    holder.kill()
+    holder.join()
+    assert lock.holder(PINS, tmp_path) is None
+    with PinsLock(PINS, tmp_path):
+        assert lock.holder(PINS, tmp_path) == os.getpid()
+
+
+def test_other_pins_have_another_lock(tmp_path: Path, holder) -> None:
+    with PinsLock(Path("/sys/fs/bpf/tcnat-2"), tmp_path):
+        pass
+    assert lock.lock_path(Path("/a-b/c"), tmp_path) != lock.lock_path(Path("/a/b-c"), tmp_path)
+
+
+def test_another_spelling_of_the_path_is_the_same_lock(tmp_path: Path, holder) -> None:
+    with pytest.raises(TcnatError):
+        PinsLock(Path("/sys/fs/../fs/bpf/tcnat/"), tmp_path).acquire()
+
+
+def test_nobody_holds_pins_that_were_never_locked_or_given_back(tmp_path: Path) -> None:
+    assert lock.holder(PINS, tmp_path) is None
+    with PinsLock(PINS, tmp_path):
+        pass
+    assert lock.holder(PINS, tmp_path) is None
+
+
+def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TcnatError, match="cannot make the lock file"):
+        PinsLock(PINS, tmp_path / "file" / "run").acquire()
