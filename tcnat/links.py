@@ -1,0 +1,85 @@
+"""What rtnetlink knows of devices and filters, in tcnat's words. Pure; :mod:`tcnat.netlink` talks to the kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tcnat.errors import TcnatError
+
+
+class NetlinkFailure(TcnatError):
+    """A netlink request that the kernel refused; ``errno`` is its answer."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.errno = number
+
+
+class Overrun(Exception):
+    """The kernel dropped link messages because nobody took them: what is known of the links is no longer sure."""
+
+
+class Hook(IntEnum):
+    """Where on a device's clsact a filter sits; the value is the parent's handle (TC_H_CLSACT with a minor number)."""
+
+    INGRESS = 0xFFFFFFF2
+    EGRESS = 0xFFFFFFF3
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network device. ``type`` is its ARPHRD number, ``kind`` the driver's name ("veth", "" for hardware),
+    ``master`` the index of its bridge or bond (0: none)."""
+
+    index: int
+    name: str
+    type: int
+    kind: str = ""
+    master: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkGone:
+    """A device that is no longer in this namespace."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListingEnd:
+    """The end of a listing; ``whole`` is False when devices changed meanwhile and it has to be asked for again."""
+
+    whole: bool
+
+
+LinkMessage = Link | LinkGone | ListingEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Qdisc:
+    """An ``ingress`` or ``clsact`` qdisc; ``shared`` if its filters live in a block that devices share."""
+
+    device: int
+    kind: str
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter of a clsact hook as the kernel lists it.
+
+    ``protocol`` is an ethertype in host order. Handle 0 stands for a priority's own heading. ``program`` is the BPF
+    program's id, 0 where the kernel does not tell it (before 4.13)."""
+
+    device: int
+    hook: Hook
+    priority: int
+    protocol: int
+    handle: int
+    kind: str
+    chain: int = 0
+    name: str = ""
+    classid: int = 0
+    direct_action: bool = False
+    program: int = 0
