@@ -1,0 +1,60 @@
+"""Who has which address in the lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tcnat.layout import Family
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """An IPv4 and an IPv6 address of one host or Service."""
+
+    v4: str
+    v6: str
+
+    def of(self, family: Family) -> str:
+        """The address of that family."""
+        return self.v4 if family is Family.IPV4 else self.v6
+
+    def url(self, family: Family, port: int, path: str = "/") -> str:
+        """``http://`` and so on, IPv6 in brackets."""
+        return f"http://{self.v4}:{port}{path}" if family is Family.IPV4 else f"http://[{self.v6}]:{port}{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A /24 and a /64 between two hosts. The one nearer to the router has ``near``, the other ``far``."""
+
+    v4: str
+    v6: str
+
+    @property
+    def near(self) -> Addresses:
+        """Address 1 of the network."""
+        return Addresses(f"{self.v4}.1", f"{self.v6}::1")
+
+    @property
+    def far(self) -> Addresses:
+        """Address 2 of the network."""
+        return Addresses(f"{self.v4}.2", f"{self.v6}::2")
+
+
+CLIENT_NETWORK = Network("10.1.0", "fd01")
+"""Between the router and the client (or the node, where the lab has pods)."""
+
+
+def backend_network(number: int) -> Network:
+    """Between the router and a backend."""
+    return Network(f"10.2.{number}", f"fd02:0:0:{number}")
+
+
+def pod_network(number: int) -> Network:
+    """Between the node and one of its pods."""
+    return Network(f"10.3.{number}", f"fd03:0:0:{number}")
+
+
+def service_addresses(number: int) -> Addresses:
+    """The ClusterIPs of a Service; no host has a route to them but the default one."""
+    return Addresses(f"10.96.{number >> 8}.{number & 255}", f"fd96::{number:x}")

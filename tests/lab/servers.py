@@ -1,0 +1,110 @@
+"""Servers that others wrote, one instance on each backend, each of which answers with its host's role."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+from .commands import Program
+from .lab import Host, Lab
+
+WEB_PORT = 8080
+"""Where nginx listens; Services have another port, so that the port is rewritten too."""
+DNS_PORT = 5353
+IPERF_PORT = 5201
+NAME = "whoami.lab"
+"""The name that each dnsmasq resolves to a TXT record with its host's role and to its host's addresses."""
+
+_NGINX = """\
+daemon off;
+user root;
+worker_processes 1;
+pid {home}/pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log {home}/access.log;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    server {{
+        listen {port};
+        listen [::]:{port};
+        default_type text/plain;
+        location / {{ return 200 "{role}\\n"; }}
+        location /files/ {{ root {directory}; }}
+    }}
+}}
+"""
+
+
+class Web:
+    """nginx: ``/`` answers with the host's role, ``/files/NAME`` with that file of the lab's directory."""
+
+    def __init__(self, lab: Lab, host: Host, port: int = WEB_PORT) -> None:
+        self.home = lab.directory / f"nginx-{host.role}-{port}"
+        self.home.mkdir()
+        (lab.directory / "files").mkdir(exist_ok=True)
+        configuration = self.home / "nginx.conf"
+        configuration.write_text(_NGINX.format(home=self.home, port=port, role=host.role, directory=lab.directory))
+        self._program = lab.start(host, "nginx", "-c", configuration, log=f"nginx-{host.role}-{port}.log")
+        wait_for_listener(self._program, host, port, "tcp")
+
+    def requests(self) -> int:
+        """How many requests it has answered."""
+        return (self.home / "access.log").read_bytes().count(b"\n")
+
+    def stop(self) -> None:
+        """End after what it is answering now."""
+        self._program.stop(signal.SIGQUIT)
+
+
+def start_dns(lab: Lab, host: Host, port: int = DNS_PORT) -> Program:
+    """dnsmasq, over UDP and TCP."""
+    addresses = host.addresses
+    program = lab.start(
+        host,
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--no-resolv",
+        "--no-hosts",
+        "--user=root",
+        "--pid-file=",
+        f"--port={port}",
+        f"--txt-record={NAME},{host.role}",
+        f"--host-record={NAME},{addresses.v4},{addresses.v6}",
+        log=f"dnsmasq-{host.role}-{port}.log",
+    )
+    wait_for_listener(program, host, port, "udp")
+    return program
+
+
+def start_iperf(lab: Lab, host: Host, port: int = IPERF_PORT) -> Program:
+    """iperf3, which serves one client at a time."""
+    program = lab.start(host, "iperf3", "--server", "--port", str(port), log=f"iperf3-{host.role}-{port}.log")
+    wait_for_listener(program, host, port, "tcp")
+    return program
+
+
+def start_socat(lab: Lab, host: Host, listener: str, action: str, port: int) -> Program:
+    """socat between a listener (``UDP6-LISTEN:…``) and an action (``EXEC:…``)."""
+    program = lab.start(host, "socat", listener, action, log=f"socat-{host.role}-{port}.log")
+    wait_for_listener(program, host, port, "udp" if listener.startswith("UDP") else "tcp")
+    return program
+
+
+def wait_for_listener(program: Program, host: Host, port: int, protocol: str) -> None:
+    """Wait until some socket of the host's is bound to the port."""
+    files = [f"/proc/thread-self/net/{protocol}{suffix}" for suffix in ("", "6")]
+    state = "0A" if protocol == "tcp" else "07"
+    line = re.compile(rf"^ *\d+: [0-9A-F]+:{port:04X} [0-9A-F]+:0000 {state} ", re.MULTILINE)
+
+    def bound() -> bool:
+        with host.entered():
+            return any(line.search(Path(file).read_text()) for file in files)
+
+    program.wait_for(bound, f"port {port}/{protocol} on {host.role}")
