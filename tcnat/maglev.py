@@ -81,7 +81,7 @@ def _digest(backend: Backend) -> bytes:
 
 
 def _preference(digest: bytes, size: int) -> tuple[int, int]:
-    """Where a backend's permutation of the slots begins and how far each next one lies (offset and skip of the paper)."""
+    """Where a backend's permutation of the slots begins, and how far each next one lies (offset, skip)."""
     return int.from_bytes(digest[:8], "big") % size, int.from_bytes(digest[8:], "big") % (size - 1) + 1
 
 

@@ -6,8 +6,8 @@ and 500,000 of them fit a small machine. :func:`parse_address` and :func:`format
 
 from __future__ import annotations
 
-import ipaddress
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -84,9 +84,62 @@ class FrontEnd:
     affinity_seconds: int = 0
 
 
+class Network(NamedTuple):
+    """The addresses (network order) whose first ``prefix`` bits are those of ``address``; its other bits are 0."""
+
+    address: bytes
+    prefix: int
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, bytes) or len(address) != len(self.address):
+            return False
+        return _masked(address, self.prefix) == self.address
+
+    def __str__(self) -> str:
+        return f"{format_address(self.address)}/{self.prefix}"
+
+
 def parse_address(text: str) -> bytes:
-    """The bytes of an IPv4 or IPv6 address in text form; ValueError if it is none."""
-    return ipaddress.ip_address(text).packed
+    """The bytes of an IPv4 or IPv6 address in text form; ValueError if it is none.
+
+    IPv4 parts may have leading zeros and are decimal all the same (rule 7); an IPv4 address in IPv6 form
+    (``::ffff:10.0.0.1``) is IPv4.
+    """
+    try:
+        if ":" not in text:
+            return socket.inet_pton(socket.AF_INET, text)
+        address = socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        address = _parse_with_leading_zeros(text)
+    return address[12:] if address[:12] == _IPV4_IN_IPV6 else address
+
+
+def parse_network(text: str) -> Network:
+    """The network that a CIDR names; ValueError if it is none. White space around it and leading zeros do not matter
+    (rule 7), bits behind the prefix are cleared."""
+    address_text, slash, prefix_text = text.strip().partition("/")
+    address = parse_address(address_text)
+    if not slash or not prefix_text.isdecimal() or not prefix_text.isascii() or int(prefix_text) > 8 * len(address):
+        raise ValueError(f"{text!r} is not a CIDR")
+    return Network(_masked(address, int(prefix_text)), int(prefix_text))
+
+
+def _parse_with_leading_zeros(text: str) -> bytes:
+    head, colon, quad = text.rpartition(":")
+    parts = quad.split(".")
+    if len(parts) == 4 and all(part.isascii() and part.isdecimal() and int(part) < 256 for part in parts):
+        plain = ".".join(str(int(part)) for part in parts)
+        with suppress(OSError, ValueError):
+            return socket.inet_pton(socket.AF_INET6 if colon else socket.AF_INET, head + colon + plain)
+    raise ValueError(f"{text!r} is not an IP address")
+
+
+def _masked(address: bytes, prefix: int) -> bytes:
+    hidden = 8 * len(address) - prefix
+    return (int.from_bytes(address, "big") >> hidden << hidden).to_bytes(len(address), "big")
+
+
+_IPV4_IN_IPV6 = bytes(10) + b"\xff\xff"
 
 
 def format_address(address: bytes) -> str:
