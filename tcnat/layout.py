@@ -220,7 +220,12 @@ FRAGMENT_KEY = Struct(
 )
 FRAGMENT = Struct(
     "fragment",
-    (("source_port", "2s"), ("destination_port", "2s"), ("seen", "I"), ("known", "I")),
+    (
+        ("source_port", "2s"),
+        ("destination_port", "2s"),
+        ("seen", "I"),
+        ("known", "I"),  # the protocol of its flow; 0: not ours
+    ),
 )
 COUNTER = Struct("counter", (("packets", "Q"), ("bytes", "Q")))
 SERVICE_COUNTER = Struct(
@@ -244,6 +249,17 @@ SETTINGS = Struct(
         ("echo", "I"),  # Choice
         ("rejects_per_second", "I"),
         ("trace", "I"),  # 0: nobody traces
+    ),
+)
+PACKET = Struct(
+    "packet",
+    (
+        *FLOW_KEY.fields,
+        ("now", "Q"),
+        *((name, "I") for name in ("seconds", "length", "network", "transport", "end")),
+        *((name, "I") for name in ("sequence", "acknowledgement", "fragment_id")),
+        ("checksum", "H"),
+        *((name, "B") for name in ("tcp_flags", "tcp_header", "fragment", "link", "reason", "plain")),
     ),
 )
 LIMITER = Struct("limiter", (("refilled", "Q"), ("tokens", "Q")))
@@ -299,6 +315,7 @@ MAPS: dict[str, MapLayout] = {
         MapLayout("settings", MapType.ARRAY, U32, SETTINGS, 1),
         MapLayout("hairpin", MapType.ARRAY, U32, U32, 1),
         MapLayout("limiter", MapType.PERCPU_ARRAY, U32, LIMITER, 1),
+        MapLayout("scratch", MapType.PERCPU_ARRAY, U32, PACKET, 1),
         MapLayout("events", MapType.PERF_EVENT_ARRAY, U32, U32, 0),  # 0: one for each possible CPU
         MapLayout("tails", MapType.PROG_ARRAY, U32, U32, TAIL_SLOTS),
     )

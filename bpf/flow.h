@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Flows: two halves in `flows` (answered) or `flows_new` (not yet), each found by its own packets' tuple. Either half
+ * names the other, so each can be mended from the other.
+ */
+#ifndef TCNAT_FLOW_H
+#define TCNAT_FLOW_H
+
+#include "types.h"
+#include "maps.h"
+#include "csum.h"
+
+#define RST_WINDOW (1u << 24) /* how far behind the last acknowledgement a RST's sequence number may lie */
+
+inline_always __u32 timeout_of(struct flow *f, __u8 protocol, struct settings *s)
+{
+    if (protocol == PROTOCOL_SCTP && f->state == ANSWERED)
+        return s->sctp_timeout;
+    return s->timeouts[f->state & 15]; /* 15: a bound that every verifier believes; it stays inside of struct settings */
+}
+
+inline_always int expired(__u32 now, __u32 seen, __u32 timeout)
+{
+    return (__s32)(now - seen) > (__s32)timeout;
+}
+
+inline_always int lives(struct flow *f, __u8 protocol, __u32 seconds, struct settings *s)
+{
+    return !expired(seconds, f->seen, timeout_of(f, protocol, s));
+}
+
+/* The flow under a key, or 0 if there is none that lives. *fresh tells in which table it is. */
+inline_always struct flow *find_flow(struct flow_key *key, struct packet *p, struct settings *s, int *fresh)
+{
+    struct flow *f = flows.lookup(key);
+
+    *fresh = 0;
+    if (f && lives(f, key->protocol, p->seconds, s))
+        return f;
+    f = flows_new.lookup(key);
+    *fresh = 1;
+    if (f && lives(f, key->protocol, p->seconds, s))
+        return f;
+    return 0;
+}
+
+/* The key of the other half, seen from either. */
+inline_always void other_key(struct flow_key *other, struct flow *f, __u8 protocol, __u8 direction)
+{
+    other->source = f->to_destination;
+    other->destination = f->to_source;
+    other->source_port = f->to_destination_port;
+    other->destination_port = f->to_source_port;
+    other->protocol = protocol;
+    other->direction = direction;
+    other->pad = 0;
+}
+
+/* Whether a half found under other_key() belongs to the conversation whose packets have this key. */
+inline_always int answers(struct flow *other, struct flow_key *key)
+{
+    return same_address(&other->to_source, &key->destination) && same_address(&other->to_destination, &key->source) &&
+           other->to_source_port == key->destination_port && other->to_destination_port == key->source_port;
+}
+
+/* Write the half that answers *key and *f, which have just been seen. */
+inline_always void make_other(struct flow *other, struct flow_key *key, struct flow *f)
+{
+    *other = *f;
+    other->to_source = key->destination;
+    other->to_destination = key->source;
+    other->to_source_port = key->destination_port;
+    other->to_destination_port = key->source_port;
+    other->flags = f->flags & ~FLOW_ACK_SEEN;
+}
+
+/* Move both halves to the table of answered flows. A table that is full leaves them where they are. */
+inline_always void promote(struct flow_key *key, struct flow *own, struct flow_key *other_key, struct flow *other)
+{
+    struct flow half = *own;
+
+    if (flows.update(key, &half) < 0)
+        return;
+    half = *other;
+    if (flows.update(other_key, &half) < 0) {
+        flows.delete(key);
+        return;
+    }
+    flows_new.delete(key);
+    flows_new.delete(other_key);
+}
+
+inline_always int rst_is_acceptable(struct packet *p, struct flow *own, struct flow *other)
+{
+    if (own->state < OPEN || !(other->flags & FLOW_ACK_SEEN))
+        return 1;
+    return p->sequence - other->ack < RST_WINDOW;
+}
+
+/* The state after a packet's FIN, if it has one. */
+inline_always __u8 after_fin(__u8 state, struct packet *p)
+{
+    __u8 own = p->key.direction == FORWARD ? CLIENT_CLOSED : BACKEND_CLOSED;
+    __u8 other = p->key.direction == FORWARD ? BACKEND_CLOSED : CLIENT_CLOSED;
+
+    if (!(p->tcp_flags & TCP_FIN))
+        return state;
+    if (state == OPEN)
+        return own;
+    return state == other ? CLOSING : state;
+}
+
+inline_always void note_ack(struct packet *p, struct flow *own)
+{
+    own->ack = p->acknowledgement;
+    own->flags |= FLOW_ACK_SEEN;
+}
+
+/* The TCP state that follows; *promoted becomes 1 when the conversation has proved to be one. */
+inline_always __u8 tcp_follow(struct packet *p, struct flow *own, struct flow *other, int *promoted)
+{
+    __u8 flags = p->tcp_flags;
+    __u8 state = own->state;
+
+    if (flags & TCP_RST)
+        return rst_is_acceptable(p, own, other) ? CLOSED : state;
+    if (flags & TCP_SYN) {
+        if (state == OPENING && p->key.direction == REPLY && flags & TCP_ACK) {
+            own->ack = p->sequence + 1;
+            other->ack = p->sequence + 1;
+            return OPENING_ANSWERED;
+        }
+        return state;
+    }
+    if ((state == OPENING_ANSWERED && p->key.direction == FORWARD && flags & TCP_ACK && p->acknowledgement == own->ack) ||
+        (state == PICKED_UP && p->key.direction == REPLY)) {
+        *promoted = 1;
+        state = OPEN;
+    }
+    if (state >= OPEN && flags & TCP_ACK)
+        note_ack(p, own);
+    return after_fin(state, p);
+}
+
+/* Whether the packet can change more than its own half. */
+inline_always int needs_other(struct packet *p, struct flow *own)
+{
+    if (own->seen != p->seconds)
+        return 1;
+    if (p->key.protocol == PROTOCOL_TCP)
+        return own->state < OPEN || p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST);
+    return own->state == UNANSWERED;
+}
+
+/* Bring both halves up to date with a packet of `own`'s side. `other` may be 0 where needs_other() says no, or lost. */
+inline_always void follow(struct packet *p, struct flow *own, struct flow_key *other_key, struct flow *other)
+{
+    int promoted = 0;
+    __u8 state = own->state;
+
+    if (own->seen != p->seconds) {
+        own->seen = p->seconds;
+        if (other)
+            other->seen = p->seconds;
+    }
+    if (p->key.protocol != PROTOCOL_TCP) {
+        if (state == UNANSWERED && p->key.direction == REPLY) {
+            promoted = 1;
+            state = ANSWERED;
+        }
+    } else if (other) {
+        state = tcp_follow(p, own, other, &promoted);
+    } else if (state >= OPEN && (p->tcp_flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK) {
+        note_ack(p, own);
+    }
+    if (!other || (state == own->state && !promoted))
+        return;
+    own->state = state;
+    other->state = state;
+    if (promoted)
+        promote(&p->key, own, other_key, other);
+}
+
+#endif

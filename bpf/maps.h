@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The maps by name. Their real types, sizes and flags are in tcnat/layout.py: what is compiled here is only what the
+ * instructions need (a name, a key, a value), so that one bytecode serves every kernel and every size. See docs/maps.md.
+ */
+#ifndef TCNAT_MAPS_H
+#define TCNAT_MAPS_H
+
+#include "types.h"
+
+BPF_TABLE("hash", struct service_key, struct service, services, 1);
+BPF_TABLE("array", __u32, __u32, slots, 1);
+BPF_TABLE("array", __u32, struct backend, backends, 1);
+BPF_TABLE("hash", struct flow_key, struct flow, flows, 1);
+BPF_TABLE("hash", struct flow_key, struct flow, flows_new, 1);
+BPF_TABLE("hash", struct affinity_key, struct affinity, affinity, 1);
+BPF_TABLE("hash", struct fragment_key, struct fragment, fragments, 1);
+BPF_TABLE("percpu_array", __u32, struct counter, counters, 1);
+BPF_TABLE("percpu_array", __u32, struct service_counter, service_counters, 1);
+BPF_TABLE("array", __u32, struct settings, settings, 1);
+BPF_TABLE("array", __u32, __u32, hairpin, 1);
+BPF_TABLE("percpu_array", __u32, struct limiter, limiter, 1);
+BPF_TABLE("percpu_array", __u32, struct packet, scratch, 1);
+BPF_TABLE("prog", __u32, __u32, tails, 1);
+
+/* What the slots of `tails` hold; tcnat/loader.py fills them by the programs' names. */
+enum tail {
+    TAIL_EGRESS_WALK = 0,
+    TAIL_EGRESS_NEW = 1,
+    TAIL_EGRESS_FRAGMENT = 2,
+    TAIL_EGRESS_ICMP = 3,
+    TAIL_EGRESS_REJECT = 4,
+    TAIL_INGRESS_WALK = 5,
+    TAIL_INGRESS_FRAGMENT = 6,
+    TAIL_INGRESS_ICMP = 7,
+    TAIL_EGRESS_MISS = 8,
+};
+
+/* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing. */
+inline_always void go_on(struct __sk_buff *skb, struct packet *p, __u32 tail)
+{
+    __u32 zero = 0;
+
+    scratch.update(&zero, p);
+    tails.call(skb, tail);
+}
+
+/* The packet as an earlier program of this chain left it. 0, or -1 if there is none. */
+inline_always int take_up(struct packet *p)
+{
+    __u32 zero = 0;
+    struct packet *left = scratch.lookup(&zero);
+
+    if (!left)
+        return -1;
+    *p = *left;
+    return 0;
+}
+
+inline_always struct settings *find_settings(void)
+{
+    __u32 zero = 0;
+
+    return settings.lookup(&zero);
+}
+
+#endif

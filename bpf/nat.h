@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Giving a packet its other addresses and ports, and sending packets back to where they came from. */
+#ifndef TCNAT_NAT_H
+#define TCNAT_NAT_H
+
+#include "types.h"
+#include "csum.h"
+#include "count.h"
+#include "frag.h"
+
+/* Whether the flow changes anything; one straight to a backend mostly does not. */
+inline_always int changes(struct packet *p, struct flow *to)
+{
+    return !same_address(&p->key.source, &to->to_source) || !same_address(&p->key.destination, &to->to_destination) ||
+           p->key.source_port != to->to_source_port || p->key.destination_port != to->to_destination_port;
+}
+
+/* `to` is a copy on the stack. A later fragment has no ports and no transport checksum. */
+inline_always int rewrite(struct __sk_buff *skb, struct packet *p, struct flow *to)
+{
+    struct addresses *old = (struct addresses *)&p->key.source;
+    struct addresses *new = (struct addresses *)&to->to_source;
+    __u32 difference = bpf_csum_diff((__be32 *)old, sizeof(*old), (__be32 *)new, sizeof(*new), 0);
+    __u32 old_ports = *(__u32 *)&p->key.source_port;
+    __u32 new_ports = *(__u32 *)&to->to_source_port;
+
+    if (p->fragment != LATER_FRAGMENT) {
+        __u32 checksum = 0;
+        __u32 flags = 0;
+        if (p->key.protocol == PROTOCOL_TCP) {
+            checksum = p->transport + TCP_CHECKSUM;
+        } else if (p->key.protocol == PROTOCOL_UDP) {
+            checksum = p->transport + UDP_CHECKSUM;
+            flags = BPF_F_MARK_MANGLED_0;
+        }
+        if (checksum && bpf_l4_csum_replace(skb, checksum, 0, difference, flags | BPF_F_PSEUDO_HDR) < 0)
+            return -1;
+        if (old_ports != new_ports) {
+            if (checksum && bpf_l4_csum_replace(skb, checksum, old_ports, new_ports, flags | sizeof(new_ports)) < 0)
+                return -1;
+            if (bpf_skb_store_bytes(skb, p->transport, &new_ports, sizeof(new_ports), 0) < 0)
+                return -1;
+        }
+    }
+    return store_addresses(skb, p->network, new, difference);
+}
+
+/* Hand the packet to the client's side again; its MAC addresses swap, so that the client's device takes it. */
+inline_always int send_back(struct __sk_buff *skb, struct packet *p)
+{
+    if (!(p->link & LINK_NO_HEADER)) {
+        __u16 mac[6], swapped[6];
+        if (bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) < 0)
+            return drop(REASON_REWRITE_FAILED, p);
+        swapped[0] = mac[3];
+        swapped[1] = mac[4];
+        swapped[2] = mac[5];
+        swapped[3] = mac[0];
+        swapped[4] = mac[1];
+        swapped[5] = mac[2];
+        if (bpf_skb_store_bytes(skb, 0, swapped, sizeof(swapped), 0) < 0)
+            return drop(REASON_REWRITE_FAILED, p);
+    }
+    return bpf_redirect(skb->ifindex, p->link & LINK_WORKLOAD ? 0 : BPF_F_INGRESS);
+}
+
+/* The way out for a packet of a flow. */
+inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int new_flow)
+{
+    __u32 reason = p->key.direction == FORWARD ? REASON_FORWARDED : REASON_REVERSED;
+
+    if (p->fragment == LATER_FRAGMENT)
+        reason = p->key.direction == FORWARD ? REASON_FRAGMENT_FORWARDED : REASON_FRAGMENT_REVERSED;
+    if (to->flags & FLOW_DIRECT && !changes(p, to))
+        return TC_PASS;
+    if (p->fragment == FIRST_FRAGMENT)
+        remember_fragment(p, p->key.protocol);
+    if (rewrite(skb, p, to) < 0)
+        return drop(REASON_REWRITE_FAILED, p);
+    count(reason, p->length);
+    count_service(to->service, p->length, p->key.direction, new_flow);
+    return TC_PASS;
+}
+
+/* The same at the client's side: later devices must not take the packet for a client's own, and a hairpin turns back. */
+inline_always int translate_at_client(struct __sk_buff *skb, struct packet *p, struct flow *to, int new_flow)
+{
+    int verdict = translate(skb, p, to, new_flow);
+
+    if (verdict != TC_PASS)
+        return verdict;
+    if (to->flags & FLOW_HAIRPIN)
+        return send_back(skb, p);
+    if (!(to->flags & FLOW_DIRECT) || changes(p, to))
+        skb->tc_index = REWRITTEN;
+    return TC_PASS;
+}
+
+#endif

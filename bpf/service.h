@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Front ends: finding one, and choosing a backend for a new flow. */
+#ifndef TCNAT_SERVICE_H
+#define TCNAT_SERVICE_H
+
+#include "types.h"
+#include "maps.h"
+#include "flow.h"
+
+#define SOURCE_PORT_TRIES 8
+
+inline_always struct service *find_service(struct packet *p)
+{
+    struct service_key key;
+
+    key.address = p->key.destination;
+    key.port = p->key.destination_port;
+    key.protocol = p->key.protocol;
+    key.pad = 0;
+    return services.lookup(&key);
+}
+
+inline_always int is_direct(struct service *svc)
+{
+    return !(svc->flags & SERVICE_FRONT_END);
+}
+
+inline_always int generation_matches(__u32 backend, __u32 generation)
+{
+    struct backend *b = backends.lookup(&backend);
+
+    return b && b->generation == generation;
+}
+
+/* Whether a flow goes on, or the packet begins another. Open TCP stays where it is, UDP follows its endpoints. */
+inline_always int keeps(struct flow *f, struct packet *p, struct service *svc)
+{
+    if (is_direct(svc) != !!(f->flags & FLOW_DIRECT))
+        return 0;
+    if (p->key.protocol == PROTOCOL_TCP) {
+        if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+            return 1;
+        if (f->state >= CLOSING)
+            return 0;
+    } else if (p->key.protocol == PROTOCOL_SCTP && !(p->tcp_flags & TCP_SYN)) {
+        return 1;
+    }
+    return f->flags & FLOW_DIRECT || generation_matches(f->backend, f->generation);
+}
+
+inline_always __u32 mix(__u32 h)
+{
+    h ^= h >> 16;
+    h *= 0x85ebca6b;
+    h ^= h >> 13;
+    h *= 0xc2b2ae35;
+    return h ^ h >> 16;
+}
+
+inline_always __u32 flow_hash(struct flow_key *key)
+{
+    __u32 ports = (__u32)swap16(key->source_port) << 16 | swap16(key->destination_port);
+    __u32 h = 0x74636e61;
+    int i;
+
+#pragma unroll
+    for (i = 0; i < ADDRESS_WORDS; i++)
+        h = mix(h ^ bpf_ntohl(key->source.word[i])) + 0x9e3779b9;
+#pragma unroll
+    for (i = 0; i < ADDRESS_WORDS; i++)
+        h = mix(h ^ bpf_ntohl(key->destination.word[i])) + 0x9e3779b9;
+    h = mix(h ^ ports) + 0x9e3779b9;
+    return mix(h ^ key->protocol);
+}
+
+/* The backend of a new flow by the front end's Maglev table. */
+inline_always __u32 backend_by_hash(struct service *svc, __u32 hash)
+{
+    __u32 slot = svc->base + (__u32)((__u64)hash * svc->count >> 32);
+    __u32 *backend = slots.lookup(&slot);
+
+    return backend ? *backend : DIRECT_BACKEND;
+}
+
+/* The backend that the client has by affinity, or DIRECT_BACKEND for none. */
+inline_always __u32 backend_by_affinity(struct service *svc, struct packet *p)
+{
+    struct affinity_key key;
+    struct affinity *a;
+
+    key.client = p->key.source;
+    key.service = svc->service;
+    a = affinity.lookup(&key);
+    if (!a || expired(p->seconds, a->seen, svc->affinity) || !generation_matches(a->backend, a->generation))
+        return DIRECT_BACKEND;
+    return a->backend;
+}
+
+inline_always void remember_affinity(struct service *svc, struct packet *p, struct flow *f)
+{
+    struct affinity_key key;
+    struct affinity a;
+
+    key.client = p->key.source;
+    key.service = svc->service;
+    a.backend = f->backend;
+    a.generation = f->generation;
+    a.seen = p->seconds;
+    affinity.update(&key, &a);
+}
+
+/* Choose a backend: fills f's backend, generation and destination. 0, or -1 when the maps name none. */
+inline_always int choose_backend(struct service *svc, struct packet *p, struct flow *f, __u32 hash)
+{
+    __u32 id = DIRECT_BACKEND;
+    struct backend *b;
+
+    if (svc->affinity)
+        id = backend_by_affinity(svc, p);
+    if (id == DIRECT_BACKEND)
+        id = backend_by_hash(svc, hash);
+    b = backends.lookup(&id);
+    if (!b || !b->port)
+        return -1;
+    f->backend = id;
+    f->generation = b->generation;
+    f->to_destination = b->address;
+    f->to_destination_port = b->port;
+    if (svc->affinity)
+        remember_affinity(svc, p, f);
+    return 0;
+}
+
+#endif

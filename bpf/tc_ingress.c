@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * To a client: a backend's replies get the front end's address back. docs/datapath.md is the specification.
+ * What has no flow is not ours and passes untouched.
+ */
+#include "types.h"
+#include "maps.h"
+#include "verdict.h"
+#include "count.h"
+#include "parse.h"
+#include "csum.h"
+#include "frag.h"
+#include "flow.h"
+#include "nat.h"
+#include "icmp.h"
+
+/* A first fragment that is nobody's reply: its later ones must not be taken for a reply's. */
+inline_always int miss(struct packet *p)
+{
+    if (p->fragment == FIRST_FRAGMENT && address_flags(&p->key.source) & SERVICE_BACKEND_ADDRESS)
+        remember_fragment(p, 0);
+    return TC_PASS;
+}
+
+inline_always int ingress(struct __sk_buff *skb, int walk)
+{
+    struct packet p = {};
+    struct settings *s = find_settings();
+    struct flow *f;
+    struct flow to;
+    struct flow_key forward;
+    struct flow *other = 0;
+    int parsed, fresh;
+
+    if (!s)
+        return TC_PASS;
+    parsed = parse(skb, &p, REPLY, walk);
+    if (parsed == PARSED_NOT_OURS)
+        return TC_PASS;
+    if (parsed == PARSED_EXTENSIONS) {
+        tails.call(skb, TAIL_INGRESS_WALK);
+        return TC_PASS;
+    }
+    if (parsed < PARSED_TRANSPORT)
+        return pass(parsed, &p);
+    read_clock(&p, s);
+    if (parsed != PARSED_TRANSPORT) {
+        go_on(skb, &p, parsed == PARSED_ICMP ? TAIL_INGRESS_ICMP : TAIL_INGRESS_FRAGMENT);
+        return TC_PASS;
+    }
+    f = find_flow(&p.key, &p, s, &fresh);
+    if (!f)
+        return miss(&p);
+    to = *f;
+    other_key(&forward, &to, p.key.protocol, FORWARD);
+    if (needs_other(&p, f))
+        other = find_flow(&forward, &p, s, &fresh);
+    follow(&p, f, &forward, other);
+    return translate(skb, &p, &to, 0);
+}
+
+int tc_ingress(struct __sk_buff *skb)
+{
+    return ingress(skb, 0);
+}
+
+#if FAMILY == 6
+int ingress_walk(struct __sk_buff *skb)
+{
+    return ingress(skb, 1);
+}
+#endif
+
+/* The rest of a reply's datagram. */
+int ingress_fragment(struct __sk_buff *skb)
+{
+    struct packet p;
+    struct settings *s = find_settings();
+    struct fragment *first;
+    struct flow *f;
+    struct flow to;
+    int fresh;
+
+    if (!s || take_up(&p) < 0)
+        return TC_PASS;
+    first = find_first(&p, s);
+    if (!first) {
+        if (address_flags(&p.key.source) & SERVICE_BACKEND_ADDRESS)
+            return drop(REASON_FRAGMENT_BEFORE_FIRST, &p);
+        return TC_PASS;
+    }
+    if (!first->known)
+        return TC_PASS;
+    adopt_ports(&p, first);
+    f = find_flow(&p.key, &p, s, &fresh);
+    if (!f)
+        return drop(REASON_FRAGMENT_FLOW_LOST, &p);
+    to = *f;
+    return translate(skb, &p, &to, 0);
+}
+
+/* An ICMP error about what a client sent to a backend, told in the client's terms. */
+int ingress_icmp(struct __sk_buff *skb)
+{
+    struct packet p;
+    struct settings *s = find_settings();
+    struct icmp_header icmp;
+    struct quoted q = {};
+    struct flow_key key;
+    struct flow *f;
+    struct flow to;
+    int fresh;
+
+    if (!s || take_up(&p) < 0 || bpf_skb_load_bytes(skb, p.transport, &icmp, sizeof(icmp)) < 0)
+        return TC_PASS;
+    if (!is_error(icmp.type))
+        return TC_PASS;
+    if (read_quoted(skb, &p, &q) < 0)
+        return pass(REASON_ICMP_UNKNOWN_FLOW, &p);
+    quoted_key(&key, &q, REPLY);
+    f = find_flow(&key, &p, s, &fresh);
+    if (!f)
+        return pass(REASON_ICMP_UNKNOWN_FLOW, &p);
+    to = *f;
+    if (rewrite_error(skb, &p, &q, &to) < 0)
+        return drop(REASON_REWRITE_FAILED, &p);
+    count(REASON_ICMP_REVERSED, p.length);
+    return TC_PASS;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The structs of the maps; tcnat/layout.py describes the same bytes, and a test compares the two. Ports and addresses are
+ * in network order. Every struct that is a key or a value has its padding spelled out: old verifiers refuse holes.
+ */
+#ifndef TCNAT_TYPES_H
+#define TCNAT_TYPES_H
+
+#if FAMILY == 4
+#define ADDRESS_WORDS 1
+#elif FAMILY == 6
+#define ADDRESS_WORDS 4
+#else
+#error "FAMILY is 4 or 6"
+#endif
+
+#define inline_always static inline __attribute__((always_inline))
+
+struct address {
+    __u32 word[ADDRESS_WORDS];
+};
+
+struct service_key {
+    struct address address;
+    __u16 port;
+    __u8 protocol; /* with port and protocol 0 it names the address itself */
+    __u8 pad;
+};
+
+/* Flags of struct service. */
+#define SERVICE_FRONT_END 1u
+#define SERVICE_DIRECT 2u           /* a backend's own address and port */
+#define SERVICE_ADDRESS 4u          /* port 0: an address that some front end has */
+#define SERVICE_BACKEND_ADDRESS 8u  /* port 0: an address that some backend has */
+#define SERVICE_REJECT 16u          /* no endpoint */
+#define SERVICE_DROP 32u            /* no endpoint on this node under a Local policy */
+#define SERVICE_DRAINING 64u        /* gone: what is open goes on, nothing new starts */
+
+struct service {
+    __u32 base;     /* first slot */
+    __u32 count;    /* slots */
+    __u32 service;  /* index into service_counters; 0: none */
+    __u32 affinity; /* seconds; 0: none */
+    __u32 flags;
+};
+
+struct backend {
+    struct address address;
+    __u16 port;
+    __u16 pad;
+    __u32 generation;
+};
+
+enum direction {
+    FORWARD = 0,
+    REPLY = 1,
+};
+
+struct flow_key {
+    struct address source;
+    struct address destination;
+    __u16 source_port;
+    __u16 destination_port;
+    __u8 protocol;
+    __u8 direction;
+    __u16 pad;
+};
+
+/* The order matters: from UNANSWERED on it indexes struct settings' timeouts. */
+enum flow_state {
+    UNANSWERED = 0,
+    ANSWERED = 1,
+    OPENING = 2,
+    OPENING_ANSWERED = 3,
+    PICKED_UP = 4,
+    OPEN = 5,
+    CLIENT_CLOSED = 6,
+    BACKEND_CLOSED = 7,
+    CLOSING = 8,
+    CLOSED = 9,
+};
+#define FLOW_STATES 10
+
+/* Flags of struct flow. */
+#define FLOW_SOURCE 1u   /* both ends change, not only the far one */
+#define FLOW_HAIRPIN 2u  /* the client is its own backend */
+#define FLOW_ACK_SEEN 4u /* `ack` is valid */
+#define FLOW_DIRECT 8u   /* straight to a backend */
+
+/* One half of a conversation: what its packets are turned into. */
+struct flow {
+    struct address to_source;
+    struct address to_destination;
+    __u16 to_source_port;
+    __u16 to_destination_port;
+    __u32 backend;
+    __u32 generation;
+    __u32 service;
+    __u32 seen; /* seconds */
+    __u32 ack;  /* the last acknowledgement number that this half's sender sent; while OPENING_ANSWERED, the one awaited */
+    __u8 state;
+    __u8 flags;
+    __u16 pad;
+};
+
+struct affinity_key {
+    struct address client;
+    __u32 service;
+};
+
+struct affinity {
+    __u32 backend;
+    __u32 generation;
+    __u32 seen; /* seconds */
+};
+
+struct fragment_key {
+    struct address source;
+    struct address destination;
+    __u32 id;
+    __u8 protocol;
+    __u8 direction;
+    __u16 pad;
+};
+
+struct fragment {
+    __u16 source_port;
+    __u16 destination_port;
+    __u32 seen;  /* seconds */
+    __u32 known; /* the protocol of the flow it belongs to; 0: not ours, let it pass */
+};
+
+struct counter {
+    __u64 packets;
+    __u64 bytes;
+};
+
+struct service_counter {
+    __u64 forward_packets;
+    __u64 forward_bytes;
+    __u64 reply_packets;
+    __u64 reply_bytes;
+    __u64 flows;
+};
+
+enum choice {
+    CHOICE_PASS = 0,
+    CHOICE_DROP = 1,
+    CHOICE_REJECT = 2,
+    CHOICE_ANSWER = 3,
+};
+
+struct settings {
+    __u64 now; /* nanoseconds; 0: the kernel's monotonic clock */
+    __u32 timeouts[FLOW_STATES];
+    __u32 sctp_timeout;
+    __u32 fragment_timeout;
+    __u32 unknown_port;
+    __u32 echo;
+    __u32 rejects_per_second;
+    __u32 trace;
+};
+
+struct limiter {
+    __u64 refilled; /* nanoseconds */
+    __u64 tokens;   /* nanoseconds of credit */
+};
+
+#define DIRECT_BACKEND 0xffffffffu
+
+/* What a filter's classid tells of its device. */
+#define LINK_WORKLOAD 1u
+#define LINK_NO_HEADER 2u
+
+#define REWRITTEN 0x7c17 /* skb->tc_index of a packet that was rewritten at an earlier device */
+
+enum fragment_kind {
+    WHOLE = 0,
+    FIRST_FRAGMENT = 1,
+    LATER_FRAGMENT = 2,
+};
+
+/* A packet as it came, once read. It lives on the stack; a tail call takes it along in the `scratch` map. */
+struct packet {
+    struct flow_key key; /* on arrival; direction says which program reads it */
+    __u64 now;           /* nanoseconds */
+    __u32 seconds;
+    __u32 length;        /* of the frame */
+    __u32 network;       /* offset of the IP header */
+    __u32 transport;     /* offset of the transport header, behind options and extension headers */
+    __u32 end;           /* offset behind the last byte that the IP header claims */
+    __u32 sequence;      /* TCP, host order */
+    __u32 acknowledgement;
+    __u32 fragment_id;
+    __u16 checksum;      /* of TCP or UDP, as it stands */
+    __u8 tcp_flags;      /* of SCTP: TCP_SYN for an INIT */
+    __u8 tcp_header;     /* bytes */
+    __u8 fragment;       /* enum fragment_kind */
+    __u8 link;           /* LINK_* */
+    __u8 reason;         /* why a tail call was made, where it needs one */
+    __u8 plain;          /* no IP options, no extension headers */
+};
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+#define PROTOCOL_ICMP4 1
+#define PROTOCOL_TCP 6
+#define PROTOCOL_UDP 17
+#define PROTOCOL_ICMP6 58
+#define PROTOCOL_SCTP 132
+
+#define TC_PASS (-1) /* TC_ACT_UNSPEC: other filters still run */
+#define TC_DROP 2    /* TC_ACT_SHOT */
+
+#endif

@@ -1,0 +1,223 @@
+"""Compiled programs as data, and the cache that keeps them.
+
+Bytecode is what bcc makes of ``bpf/``, with map descriptors taken out again and names put in their place, so that it can
+be loaded on any kernel without bcc. An entry of the cache is one family's programs, keyed by the source, the bcc version and
+the architecture. A node whose cache is warm, or that was shipped one, needs no bcc, no LLVM and no headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tcnat.bpf import INSTRUCTION_SIZE
+from tcnat.errors import TcnatError
+from tcnat.layout import Family
+
+log = logging.getLogger(__name__)
+
+ENTRIES = ("tc_egress.c", "tc_ingress.c")
+"""The two main files; each is compiled with its local headers joined in."""
+_PACKAGE = Path(__file__).parent
+_INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
+_LOAD_MAP = 0x18
+_PSEUDO_MAP_FD = 1
+
+
+class ProgramCode(msgspec.Struct, frozen=True):
+    """One program: its instructions (8 bytes each) with no map in them, and where which map belongs."""
+
+    name: str
+    instructions: bytes
+    relocations: tuple[tuple[int, str], ...]
+    """(index of the instruction that loads a map, the map's name)"""
+
+    def relocated(self, descriptors: dict[str, int]) -> bytes:
+        """The instructions with the maps' descriptors put in."""
+        code = bytearray(self.instructions)
+        for index, name in self.relocations:
+            at = index * INSTRUCTION_SIZE
+            code[at + 1] = code[at + 1] & 0x0F | _PSEUDO_MAP_FD << 4
+            code[at + 4 : at + 8] = descriptors[name].to_bytes(4, "little")
+        return bytes(code)
+
+
+class Bytecode(msgspec.Struct, frozen=True):
+    """One family's programs, and what they were made from."""
+
+    family: int
+    source: str
+    """SHA-256 of the joined source, hexadecimal."""
+    bcc: str
+    architecture: str
+    programs: tuple[ProgramCode, ...]
+
+    @property
+    def digest(self) -> str:
+        """12 hexadecimal digits that name exactly these instructions."""
+        whole = hashlib.sha256()
+        for program in self.programs:
+            whole.update(program.name.encode() + program.instructions + repr(program.relocations).encode())
+        return whole.hexdigest()[:12]
+
+
+def source_directory() -> Path:
+    """Where the C sources are: inside of an installed package, or beside it in a checkout."""
+    for place in (_PACKAGE / "_bpf", _PACKAGE.parent / "bpf"):
+        if (place / ENTRIES[0]).exists():
+            return place
+    raise TcnatError(f"the C sources are missing: neither {_PACKAGE / '_bpf'} nor {_PACKAGE.parent / 'bpf'} has them")
+
+
+def joined_source(entry: str, directory: Path | None = None) -> str:
+    """An entry file with its local headers in one text, each once, with ``#line`` marks that keep error lines right.
+
+    bcc rewrites map calls in the main file only, so headers must not stay includes.
+    """
+    directory = directory or source_directory()
+    seen: set[str] = set()
+
+    def join(name: str) -> str:
+        seen.add(name)
+        lines = [f'#line 1 "bpf/{name}"']
+        for number, line in enumerate((directory / name).read_text().splitlines(), start=1):
+            include = _INCLUDE.match(line)
+            if include is None:
+                lines.append(line)
+            elif include[1] not in seen:
+                lines += [join(include[1]), f'#line {number + 1} "bpf/{name}"']
+            else:
+                lines.append("")
+        return "\n".join(lines)
+
+    return join(entry) + "\n"
+
+
+def source_digest(family: Family, directory: Path | None = None) -> str:
+    """SHA-256 of all that the family's programs are compiled from."""
+    whole = hashlib.sha256(f"FAMILY={int(family)}".encode())
+    for entry in ENTRIES:
+        whole.update(joined_source(entry, directory).encode())
+    return whole.hexdigest()
+
+
+def bcc_version() -> str | None:
+    """The version of the bcc that is installed, without importing it; None if there is none."""
+    found = importlib.util.find_spec("bcc")
+    if found is None or not found.submodule_search_locations:
+        return None
+    version = Path(found.submodule_search_locations[0]) / "version.py"
+    if not version.exists():  # the lattice library of the same name on PyPI has no such file
+        return None
+    match = re.search(r"__version__ = '([^']+)'", version.read_text())
+    return match[1] if match else None
+
+
+def extract_program(name: str, raw: bytes, maps: dict[int, str]) -> ProgramCode:
+    """A program as bcc dumps it (``maps``: descriptor -> name), with the descriptors taken out."""
+    code = bytearray(raw)
+    relocations: list[tuple[int, str]] = []
+    index = 0
+    while index < len(code) // INSTRUCTION_SIZE:
+        at = index * INSTRUCTION_SIZE
+        wide = code[at] == _LOAD_MAP
+        if wide and code[at + 1] >> 4 == _PSEUDO_MAP_FD:
+            relocations.append((index, maps[int.from_bytes(code[at + 4 : at + 8], "little")]))
+            code[at + 1] &= 0x0F
+            code[at + 4 : at + 8] = bytes(4)
+        index += 2 if wide else 1
+    return ProgramCode(name, bytes(code), tuple(relocations))
+
+
+def cache_directories() -> list[Path]:
+    """Where entries are looked for, in order; new ones are written to the first."""
+    own = os.environ.get("TCNAT_CACHE")
+    if own:
+        first = Path(own)
+    elif os.geteuid() == 0:
+        first = Path("/var/cache/tcnat")
+    else:
+        first = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tcnat"
+    return [first, _PACKAGE / "_bytecode"]
+
+
+def bytecode(family: Family) -> Bytecode:
+    """The family's programs: from the cache, or compiled in a process of its own and kept for the next time.
+
+    TcnatError where neither can be had.
+    """
+    source = source_digest(family)
+    bcc = bcc_version()
+    cached = _read_cache(family, source, bcc)
+    if cached is not None:
+        return cached
+    if bcc is None:
+        raise TcnatError(
+            f"no bytecode for IPv{family} in {' or '.join(map(str, cache_directories()))}, and no bcc to compile it with: "
+            "install python3-bpfcc and linux-libc-dev, or copy a warm cache there"
+        )
+    compiled = compile_apart(family)
+    _write_cache(compiled)
+    return compiled
+
+
+def compile_apart(family: Family, directory: Path | None = None) -> Bytecode:
+    """Have a short-lived process compile the family's programs, so that LLVM never lives in this one."""
+    command = [sys.executable, "-m", "tcnat.compiler", str(int(family))]
+    if directory is not None:
+        command.append(str(directory))
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        said = [line for line in said if "error:" in line or "rror" in line] or said
+        raise TcnatError(f"compiling for IPv{family} failed: {' / '.join(said[-5:]) or f'exit {done.returncode}'}")
+    return msgspec.msgpack.decode(done.stdout, type=Bytecode)
+
+
+def _entry_name(family: Family, source: str, bcc: str) -> str:
+    return f"ipv{int(family)}-{source[:16]}-{platform.machine()}-bcc{bcc}.bytecode"
+
+
+def _read_cache(family: Family, source: str, bcc: str | None) -> Bytecode | None:
+    pattern = _entry_name(family, source, bcc or "*")
+    for directory in cache_directories():
+        for path in sorted(directory.glob(pattern), reverse=True):
+            found = _read_entry(path)
+            if found is not None and found.source == source and found.family == family:
+                return found
+    return None
+
+
+def _read_entry(path: Path) -> Bytecode | None:
+    try:
+        raw = path.read_bytes()
+        checksum, body = raw[:32], raw[32:]
+        if hashlib.sha256(body).digest() != checksum:
+            raise ValueError("its checksum is wrong")
+        return msgspec.msgpack.decode(body, type=Bytecode)
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        log.warning("bytecode cache entry %s is not used: %s", path, error)
+        return None
+
+
+def _write_cache(compiled: Bytecode) -> None:
+    body = msgspec.msgpack.encode(compiled)
+    directory = cache_directories()[0]
+    path = directory / _entry_name(Family(compiled.family), compiled.source, compiled.bcc)
+    partial = path.with_suffix(f".{os.getpid()}")
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial.write_bytes(hashlib.sha256(body).digest() + body)
+        partial.rename(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        log.warning("the bytecode is not cached, so the next start compiles again: %s", error)
