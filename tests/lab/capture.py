@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +46,15 @@ class Capture:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._settle()
         self._program.stop(signal.SIGINT)
+
+    def _settle(self) -> None:
+        """Wait until tcpdump writes nothing more."""
+        size = -1
+        while size != self.file.stat().st_size:
+            size = self.file.stat().st_size
+            time.sleep(0.05)
 
     def fields(self, names: Sequence[str], where: str = "") -> list[dict[str, str]]:
         """The named fields of the packets for which the display filter ``where`` holds ("" where a packet has none)."""

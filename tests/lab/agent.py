@@ -1,0 +1,98 @@
+"""The agent at work in a lab, on objects that the test changes."""
+
+from __future__ import annotations
+
+import datetime
+import http.client
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .commands import wait_until
+from .lab import Lab
+from .objects import Service, write
+
+REPOSITORY = Path(__file__).parents[2]
+HEALTH_PORT = 10256
+METRICS_PORT = 10249
+PYTHON = Path(sys.executable)
+
+
+class Agent:
+    """``tcnat agent`` on the lab's node, with pins and objects of the lab's own.
+
+    Changes of the Services return when the agent has told that they are in the maps.
+    """
+
+    def __init__(self, lab: Lab, services: Iterable[Service] = (), options: Iterable[str] = ()) -> None:
+        self.lab = lab
+        self.services = {service.number: service for service in services}
+        self.objects = lab.directory / "objects.json"
+        self._options = list(options)
+        self._starts = 0
+        write(self.objects, list(self.services.values()))
+        self.start()
+
+    def command(self) -> list[str]:
+        """The words that start it."""
+        device = ["--workload-device", "pod*"] if self.lab.pods else ["--network-device", "eth0"]
+        options = ["--sync-period=1h", "--min-sync-period=0s", "--pin-path", str(self.lab.pins), *self._options]
+        return [str(PYTHON), "-m", "tcnat", "agent", "--datapath=tc", "--objects", str(self.objects), *device, *options]
+
+    def start(self) -> None:
+        """Start it, and wait until it has done its first sync."""
+        self._starts += 1
+        began = time.time()
+        self.program = self.lab.start(self.lab.node, *self.command(), log=f"agent-{self._starts}.log")
+        self.program.wait_for(lambda: self._updated_since(began), "the agent's first sync", timeout=30)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it; its exit status."""
+        return self.program.stop(number)
+
+    def put(self, *services: Service) -> None:
+        """Add Services, or change those of the same numbers."""
+        self.services.update({service.number: service for service in services})
+        self._apply()
+
+    def remove(self, service: Service) -> None:
+        """Delete a Service."""
+        del self.services[service.number]
+        self._apply()
+
+    def tcnat(self, *words: str) -> str:
+        """Run another command of tcnat's on the node, on the same pins; what it printed."""
+        return self.lab.node.run(PYTHON, "-m", "tcnat", *words, "--pin-path", self.lab.pins)
+
+    def ask(self, port: int, path: str) -> tuple[int, str]:
+        """Ask one of the agent's HTTP servers; the status and the body. OSError when nobody listens."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with self.lab.node.entered():
+            connection.connect()
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz says."""
+        health: dict[str, Any] = json.loads(self.ask(HEALTH_PORT, "/healthz")[1])
+        return health
+
+    def _apply(self) -> None:
+        began = time.time()
+        write(self.objects, list(self.services.values()))
+        wait_until(lambda: self._updated_since(began), f"the agent to sync; it said:\n{self.program.output()}")
+
+    def _updated_since(self, when: float) -> bool:
+        try:
+            updated = datetime.datetime.fromisoformat(self.health()["lastUpdated"])
+        except OSError:
+            return False
+        return updated.timestamp() > when
