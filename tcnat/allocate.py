@@ -1,0 +1,121 @@
+"""Who has which number and which run of slots. Pure bookkeeping; nothing here knows what is kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Numbers:
+    """The numbers ``first`` … ``limit`` − 1, taken lowest first."""
+
+    def __init__(self, first: int, limit: int) -> None:
+        self.limit = limit
+        self.left = limit - first
+        """How many are free."""
+        self._first = first
+        self._hint = first  # nothing below is free
+        self._used = bytearray(first)  # grows as numbers are taken
+
+    def copy(self) -> Numbers:
+        """An independent copy."""
+        twin = Numbers(self._first, self.limit)
+        twin.left, twin._hint, twin._used = self.left, self._hint, self._used[:]
+        return twin
+
+    def take(self) -> int:
+        """The lowest free number; ``left`` must not be 0."""
+        number = self._used.find(0, self._hint)
+        if number < 0:
+            number = len(self._used)
+        self.claim(number)
+        self._hint = number + 1
+        return number
+
+    def claim(self, number: int) -> None:
+        """Take this very number, which must be free."""
+        if number >= len(self._used):
+            self._used.extend(bytes(number + 1 - len(self._used)))
+        self._used[number] = 1
+        self.left -= 1
+
+    def give(self, number: int) -> None:
+        """Free a number that is taken."""
+        self._used[number] = 0
+        self.left += 1
+        self._hint = min(self._hint, number)
+
+
+class Runs:
+    """Contiguous runs of the slots 0 … ``capacity`` − 1.
+
+    A hole of exactly the wanted size is used first, else the smallest that is large enough; neighbouring holes join.
+    Sizes of slot tables are few (:func:`tcnat.maglev.table_size`), so holes are nearly always used again whole.
+    """
+
+    def __init__(self, capacity: int, taken: Iterable[tuple[int, int]] = ()) -> None:
+        """``taken`` are disjoint (base, count) in rising order."""
+        self.capacity = capacity
+        self.left = 0
+        """How many slots are free."""
+        self._size: dict[int, int] = {}  # where a hole starts -> slots
+        self._start: dict[int, int] = {}  # where a hole ends -> where it starts
+        self._of_size: dict[int, dict[int, None]] = {}  # slots -> where holes of so many start
+        top = 0
+        for base, count in taken:
+            self._add_hole(top, base - top)
+            top = base + count
+        self._add_hole(top, capacity - top)
+
+    def copy(self) -> Runs:
+        """An independent copy."""
+        twin = Runs(0)
+        twin.capacity, twin.left = self.capacity, self.left
+        twin._size, twin._start = self._size.copy(), self._start.copy()
+        twin._of_size = {size: starts.copy() for size, starts in self._of_size.items()}
+        return twin
+
+    def fits(self, count: int) -> bool:
+        """Whether :meth:`take` would find room."""
+        return count in self._of_size or max(self._of_size, default=0) >= count
+
+    def take(self, count: int) -> int:
+        """The base of a free run of ``count`` slots, which is then taken; :meth:`fits` must hold."""
+        size = count if count in self._of_size else min(size for size in self._of_size if size >= count)
+        base = next(reversed(self._of_size[size]))
+        self.claim(base, count)
+        return base
+
+    def claim(self, base: int, count: int) -> None:
+        """Take the first ``count`` slots of the hole that starts at ``base``."""
+        size = self._size[base]
+        self._remove_hole(base)
+        self._add_hole(base + count, size - count)
+
+    def give(self, base: int, count: int) -> None:
+        """Free a run that is taken."""
+        end = base + count
+        if end in self._size:
+            following = self._size[end]
+            self._remove_hole(end)
+            end += following
+        if base in self._start:
+            before = self._start[base]
+            self._remove_hole(before)
+            base = before
+        self._add_hole(base, end - base)
+
+    def _add_hole(self, base: int, size: int) -> None:
+        if size:
+            self._size[base] = size
+            self._start[base + size] = base
+            self._of_size.setdefault(size, {})[base] = None
+            self.left += size
+
+    def _remove_hole(self, base: int) -> None:
+        size = self._size.pop(base)
+        del self._start[base + size]
+        starts = self._of_size[size]
+        del starts[base]
+        if not starts:
+            del self._of_size[size]
+        self.left -= size

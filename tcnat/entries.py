@@ -1,0 +1,74 @@
+"""What an entry of the services map says. Pure.
+
+An *endpoint* is a services key that is a backend's address, port and protocol. A *front end* here is a services key, too,
+one whose value has the flag FRONT_END. The *address key* of either has its address alone (port 0, protocol 0).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tcnat.layout import SERVICE, Family, ServiceFlag, port_number
+from tcnat.model import FrontEndKey, Protocol
+
+_FRONT_END, _DIRECT, _DRAINING = int(ServiceFlag.FRONT_END), int(ServiceFlag.DIRECT), int(ServiceFlag.DRAINING)
+_SERVICE_ADDRESS, _BACKEND_ADDRESS = int(ServiceFlag.SERVICE_ADDRESS), int(ServiceFlag.BACKEND_ADDRESS)
+_OF_FRONT_ENDS = int(ServiceFlag.FRONT_END | ServiceFlag.REJECT | ServiceFlag.DROP | ServiceFlag.DRAINING)
+_ANY_PORT = b"\0\0\0\0"
+_PROTOCOLS = frozenset(map(int, Protocol))
+_codec = SERVICE.codec(Family.IPV4)  # the same for both families
+
+
+class Front(NamedTuple):
+    """A front end's value in the services map, its flags without DIRECT (which it may have as an endpoint)."""
+
+    base: int
+    slots: int
+    service: int
+    affinity: int
+    flags: int
+
+    @property
+    def draining(self) -> bool:
+        """Whether only open connections go on."""
+        return bool(self.flags & _DRAINING)
+
+    @classmethod
+    def read(cls, value: bytes) -> Front:
+        """From a front end's value."""
+        base, slots, service, affinity, flags = _codec.unpack(value)
+        return cls(base, slots, service, affinity, flags & _OF_FRONT_ENDS)
+
+
+UNUSABLE = Front(0, 0, 0, 0, int(ServiceFlag.FRONT_END | ServiceFlag.REJECT))
+"""What a damaged front end is taken for."""
+_WITHOUT_FRONT_END = {flags: _codec.pack(0, 0, 0, 0, flags) for flags in range(16)}
+
+
+def is_front_end(key: bytes, value: bytes) -> bool:
+    """Whether an entry of the services map is a front end's."""
+    return bool(_codec.unpack(value)[4] & _FRONT_END) and key[-2] in _PROTOCOLS
+
+
+def service_value(front: Front | None, extra: int) -> bytes | None:
+    """The value of an entry that is a front end or not (None), and has these flags besides; None: there is no entry."""
+    if front is not None:
+        return _codec.pack(front.base, front.slots, front.service, front.affinity, front.flags | extra)
+    return _WITHOUT_FRONT_END[extra] if extra else None
+
+
+def extra_flags(key: bytes, fronts: int, backends: int) -> int:
+    """The flags besides a front end's that an entry has for so many front ends at its address, and backends with it."""
+    if key.endswith(_ANY_PORT):
+        return (fronts > 0) * _SERVICE_ADDRESS | (backends > 0) * _BACKEND_ADDRESS
+    return (backends > 0) * _DIRECT
+
+
+def address_key(key: bytes) -> bytes:
+    """The services key of the address alone."""
+    return key[:-4] + _ANY_PORT
+
+
+def front_end_key(key: bytes) -> FrontEndKey:
+    """A front end's services key in the model's terms."""
+    return FrontEndKey(key[:-4], port_number(key[-4:-2]), Protocol(key[-2]))

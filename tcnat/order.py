@@ -1,0 +1,162 @@
+"""The order in which a decision is carried out. Pure.
+
+After *any* of the steps every front end in the services map names a run that is written whole, of backends that are
+written: backends, slots, services; then what nobody uses any more, in reverse.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from tcnat.entries import Front, address_key, extra_flags, service_value
+from tcnat.layout import ServiceFlag
+from tcnat.present import Present
+from tcnat.steps import (
+    ForgetService,
+    FreeBackend,
+    FreeRun,
+    NameService,
+    RemoveService,
+    Step,
+    WriteBackend,
+    WriteRun,
+    WriteService,
+)
+
+_SERVICE_ADDRESS = int(ServiceFlag.SERVICE_ADDRESS)
+
+
+@dataclass(slots=True)
+class Decision:
+    """What is to be new, and how front ends (by services key) are to be: None is gone."""
+
+    names: list[NameService] = field(default_factory=list)
+    backends: list[WriteBackend] = field(default_factory=list)
+    runs: list[WriteRun] = field(default_factory=list)
+    fronts: dict[bytes, Front | None] = field(default_factory=dict)
+
+
+class _Rank(IntEnum):
+    """When an entry of the services map is written, among the others."""
+
+    BACKEND = 0
+    FRONT_END = 1
+    ADDRESS = 2
+    ADDRESS_GONE = 3
+    FRONT_END_GONE = 4
+    BACKEND_GONE = 5  # behind the backends themselves
+
+
+def ordered(present: Present, decision: Decision) -> tuple[Step, ...]:
+    """The steps of a decision, and those that free what is idle and mend what is dirty."""
+    change = _Change(present, decision)
+    runs = change.unused_runs()
+    backends = change.unused_backends(runs)
+    entries = change.entries(backends)
+    return (
+        *decision.names,
+        *decision.backends,
+        *decision.runs,
+        *(step for rank in _Rank if rank < _Rank.BACKEND_GONE for step in entries[rank]),
+        *(FreeRun(base) for base in runs),
+        *(FreeBackend(number, next_generation(present.generation(number))) for number in backends),
+        *entries[_Rank.BACKEND_GONE],
+        *(ForgetService(service) for service in change.unused_services()),
+    )
+
+
+def next_generation(generation: int) -> int:
+    """The generation after this one, modulo 2³², without 0: that is a backend's which was never written."""
+    return generation % 0xFFFFFFFF + 1
+
+
+class _Change:
+    """How the numbers of users differ once the decision is carried out."""
+
+    def __init__(self, present: Present, decision: Decision) -> None:
+        self._present = present
+        self._decision = decision
+        self._run_users: Counter[int] = Counter()  # by base
+        self._service_users: Counter[int] = Counter()  # by service id
+        self._front_addresses: Counter[bytes] = Counter()  # by address key
+        for key, new in decision.fronts.items():
+            old = present.front(key)
+            if old != new or key in present.damaged:
+                self._count_front(key, old, -1)
+                self._count_front(key, new, 1)
+
+    def _count_front(self, key: bytes, front: Front | None, change: int) -> None:
+        if front is None:
+            return
+        if front.slots:
+            self._run_users[front.base] += change
+        if front.service:
+            self._service_users[front.service] += change
+        if not front.draining and (change > 0 or key not in self._present.damaged):
+            self._front_addresses[address_key(key)] += change
+
+    def unused_runs(self) -> list[int]:
+        """Bases of the runs that have no front end afterwards."""
+        return _unused(self._run_users, self._present.run_users, self._present.idle_runs)
+
+    def unused_services(self) -> list[int]:
+        """Service ids that no entry has afterwards."""
+        return _unused(self._service_users, self._present.service_uses.get, self._present.idle_services)
+
+    def unused_backends(self, runs: Iterable[int]) -> list[int]:
+        """Backend ids that no run holds once ``runs`` are freed."""
+        present = self._present
+        holders: Counter[int] = Counter(number for run in self._decision.runs for number in run.numbers)
+        holders.subtract(number for base in runs for number in present.runs[base].numbers)
+        return _unused(holders, present.run_count, present.idle_backends)
+
+    def entries(self, freed: Iterable[int]) -> dict[_Rank, list[Step]]:
+        """The services entries to write or remove when the ``freed`` backend ids go."""
+        present = self._present
+        users = self._backend_users(freed)
+        found: dict[_Rank, list[Step]] = {rank: [] for rank in _Rank}
+        touched = (*self._decision.fronts, *self._front_addresses, *users, *sorted(present.dirty))
+        for key in dict.fromkeys(touched):
+            fronts = present.front_addresses.get(key, 0) + self._front_addresses[key]
+            extra = extra_flags(key, fronts, present.backend_uses.get(key, 0) + users[key])
+            front = self._decision.fronts[key] if key in self._decision.fronts else present.front(key)
+            value = service_value(front, extra)
+            if value != present.services.get(key):
+                step = RemoveService(key) if value is None else WriteService(key, value)
+                found[self._rank(key, front, extra)].append(step)
+        return found
+
+    def _backend_users(self, freed: Iterable[int]) -> Counter[bytes]:
+        users: Counter[bytes] = Counter()
+        for endpoint, change in self._endpoints(freed):
+            users[endpoint] += change
+            users[address_key(endpoint)] += change
+        return users
+
+    def _endpoints(self, freed: Iterable[int]) -> Iterator[tuple[bytes, int]]:
+        for backend in self._decision.backends:
+            yield backend.endpoint, 1
+        for number in freed:
+            endpoint = self._present.endpoints[number]
+            if endpoint is not None:
+                yield endpoint, -1
+
+    def _rank(self, key: bytes, front: Front | None, extra: int) -> _Rank:
+        if front is not None:
+            return _Rank.FRONT_END_GONE if front.draining else _Rank.FRONT_END
+        if key in self._decision.fronts:
+            return _Rank.FRONT_END_GONE
+        if extra & _SERVICE_ADDRESS:
+            return _Rank.ADDRESS
+        if self._front_addresses[key] < 0:
+            return _Rank.ADDRESS_GONE
+        return _Rank.BACKEND if extra else _Rank.BACKEND_GONE
+
+
+def _unused(changes: Counter[int], users: Callable[[int], int | None], idle: Iterable[int]) -> list[int]:
+    """The numbers that exist (``users`` is not None) and have no users after the ``changes``; only those that change
+    and the idle ones can be that."""
+    return sorted(number for number in {*changes, *idle} if users(number) == -changes[number])

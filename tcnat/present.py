@@ -1,0 +1,275 @@
+"""What one family's services, slots and backends maps hold now, compactly: 5,000 front ends take a few megabytes.
+
+:func:`tcnat.recover.recover` builds it from the maps alone; each :mod:`step <tcnat.steps>` that was carried out is told
+to :meth:`Present.record`, so that the maps need not be read again. Pure.
+
+What is *idle* has no user: the next plan frees it. What is *dirty* does not stand in the services map as it should: the
+next plan writes it. What is *damaged* cannot be served as it stands: a plan that is told of the front end mends it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tcnat.allocate import Numbers, Runs
+from tcnat.entries import UNUSABLE, Front, address_key, extra_flags, is_front_end, service_value
+from tcnat.layout import Family
+from tcnat.model import ServicePortName
+from tcnat.steps import (
+    ForgetService,
+    FreeBackend,
+    FreeRun,
+    NameService,
+    RemoveService,
+    Step,
+    WriteBackend,
+    WriteRun,
+    WriteService,
+)
+
+
+@dataclass(slots=True)
+class Run:
+    """A front end's slots, or several's of one service port. ``numbers``: backend ids in the order of the backends."""
+
+    count: int
+    numbers: tuple[int, ...]
+    users: int = 0
+
+
+class Uses(dict[bytes, int]):
+    """How many users a key has; keys without any are left out."""
+
+    def add(self, key: bytes, change: int) -> None:
+        """Count a user more or less."""
+        count = self.get(key, 0) + change
+        if count:
+            self[key] = count
+        else:
+            del self[key]
+
+
+class Present:
+    """See the module. Attributes are for reading; only :meth:`record` (and recovery) changes them."""
+
+    def __init__(self, family: Family, services: int, slots: int, backends: int) -> None:
+        """The numbers are the entries that each map can have."""
+        self.family = family
+        self.services_limit = services
+        self.services: dict[bytes, bytes] = {}  # what the services map holds
+        self.draining: set[bytes] = set()
+        self.damaged: set[bytes] = set()  # front ends that cannot be served as they stand
+        self.quarantine: list[tuple[int, int]] = []  # runs that damaged front ends may still name
+        self.dirty: set[bytes] = set()
+        self.runs: dict[int, Run] = {}  # by base
+        self.run_of: dict[tuple[int, ...], int] = {}  # backend ids -> base
+        self.idle_runs: set[int] = set()
+        self.free_slots = Runs(slots)
+        self.endpoints: list[bytes | None] = [None]  # by backend id; None: free, or nobody knows whose it is
+        self.generations = array("I", [0])
+        self.run_counts = array("I", [0])  # by backend id: runs that hold it
+        self.idle_backends: set[int] = set()
+        self.backend_numbers = Numbers(1, backends)  # 0 is what a slot that was never written names
+        self.owners = array("I", [0])  # by backend id: service id, 0 if nobody knows
+        self.backends_of: dict[int, array[int]] = {}  # service id -> backend ids
+        self.names: dict[int, ServicePortName] = {}  # by service id
+        self.service_ids: dict[ServicePortName, int] = {}
+        self.service_uses: dict[int, int] = {}  # service id -> services entries
+        self.idle_services: set[int] = set()
+        self.service_numbers = Numbers(1, 1 << 32)
+        self.front_addresses = Uses()  # address key -> front ends, without draining ones
+        self.backend_uses = Uses()  # endpoint or its address key -> backend ids
+
+    def front(self, key: bytes) -> Front | None:
+        """The front end under a services key; a damaged one as :data:`UNUSABLE`."""
+        value = self.services.get(key)
+        if value is None or not is_front_end(key, value):
+            return None
+        return UNUSABLE if key in self.damaged else Front.read(value)
+
+    def fronts(self) -> Iterator[tuple[bytes, Front]]:
+        """Every front end."""
+        for key in self.services:
+            front = self.front(key)
+            if front is not None:
+                yield key, front
+
+    def numbers_of(self, front: Front) -> tuple[int, ...]:
+        """The backend ids of a front end."""
+        return self.runs[front.base].numbers if front.slots else ()
+
+    def endpoint_numbers(self, service: int) -> dict[bytes, int]:
+        """Endpoint -> backend id, of one service."""
+        numbers = self.backends_of.get(service, ())
+        return {endpoint: number for number in numbers if (endpoint := self.endpoints[number]) is not None}
+
+    def run_users(self, base: int) -> int | None:
+        """How many front ends have the run at ``base``; None if there is none."""
+        return self.runs[base].users if base in self.runs else None
+
+    def run_count(self, number: int) -> int:
+        """How many runs hold a backend id."""
+        return self.run_counts[number] if number < len(self.run_counts) else 0
+
+    def generation(self, number: int) -> int:
+        """The generation that ``backends[number]`` has in the map."""
+        return self.generations[number] if number < len(self.generations) else 0
+
+    def expected(self, key: bytes) -> bytes | None:
+        """What the services map should hold under ``key``, going by its front end and its users."""
+        extra = extra_flags(key, self.front_addresses.get(key, 0), self.backend_uses.get(key, 0))
+        return service_value(self.front(key), extra)
+
+    def record(self, step: Step) -> None:
+        """Follow a step that was carried out."""
+        self._recorders[type(step)](self, step)
+
+    def use_address(self, key: bytes, change: int) -> None:
+        """Count a front end more or less at the address of ``key``."""
+        address = address_key(key)
+        self.front_addresses.add(address, change)
+        self.check(address)
+
+    def use_endpoint(self, endpoint: bytes, change: int) -> None:
+        """Count a backend id more or less for an endpoint."""
+        for key in (endpoint, address_key(endpoint)):
+            self.backend_uses.add(key, change)
+            self.check(key)
+
+    def use_front(self, key: bytes, front: Front, change: int) -> None:
+        """Count a services entry with a front end more or less."""
+        if front.slots:
+            run = self.runs[front.base]
+            run.users += change
+            (self.idle_runs.discard if run.users else self.idle_runs.add)(front.base)
+        if front.service:
+            self._use_service(front.service, change)
+        if front.draining:
+            (self.draining.add if change > 0 else self.draining.discard)(key)
+        elif key not in self.damaged:
+            self.use_address(key, change)
+
+    def _use_service(self, service: int, change: int) -> None:
+        if service not in self.service_uses:
+            self.service_numbers.claim(service)
+        users = self.service_uses[service] = self.service_uses.get(service, 0) + change
+        (self.idle_services.discard if users else self.idle_services.add)(service)
+
+    def check(self, key: bytes) -> None:
+        """See whether ``key`` is dirty."""
+        (self.dirty.discard if self.expected(key) == self.services.get(key) else self.dirty.add)(key)
+
+    def use_run(self, base: int, run: Run) -> None:
+        """A run that stands in the slots map, whose slots are taken already."""
+        self.runs[base] = run
+        self.run_of[run.numbers] = base
+        self.idle_runs.add(base)
+        for number in run.numbers:
+            self.run_counts[number] += 1
+            self.idle_backends.discard(number)
+
+    def _name_service(self, step: NameService) -> None:
+        self.names[step.service] = step.name
+        self.service_ids[step.name] = step.service
+        self._use_service(step.service, 0)
+
+    def _write_backend(self, step: WriteBackend) -> None:
+        self.backend_numbers.claim(step.number)
+        self.keep_backend(step)
+
+    def keep_backend(self, step: WriteBackend) -> None:
+        """A backend that stands in the backends map, whose number is taken already."""
+        number = step.number
+        self.grow(number)
+        self.endpoints[number] = step.endpoint
+        self.generations[number] = step.generation
+        self.owners[number] = step.service
+        self.backends_of.setdefault(step.service, array("I")).append(number)
+        self.idle_backends.add(number)
+        self.use_endpoint(step.endpoint, 1)
+
+    def grow(self, number: int) -> None:
+        """Make room for a backend id."""
+        more = number + 1 - len(self.endpoints)
+        if more > 0:
+            self.endpoints.extend([None] * more)
+            for numbers in (self.generations, self.run_counts, self.owners):
+                numbers.extend([0] * more)
+
+    def _write_run(self, step: WriteRun) -> None:
+        self.free_slots.claim(step.base, step.count)
+        self.use_run(step.base, Run(step.count, step.numbers))
+
+    def _write_service(self, step: WriteService) -> None:
+        self._replace(step.key, step.value)
+
+    def _remove_service(self, step: RemoveService) -> None:
+        self._replace(step.key, None)
+
+    def _replace(self, key: bytes, value: bytes | None) -> None:
+        old = self.front(key)
+        if old is not None:
+            self.use_front(key, old, -1)
+        if value is None:
+            del self.services[key]
+        else:
+            self.services[key] = value
+        self._repaired(key)
+        new = self.front(key)
+        if new is not None:
+            self.use_front(key, new, 1)
+        self.check(key)
+
+    def _repaired(self, key: bytes) -> None:
+        self.damaged.discard(key)
+        if not self.damaged:
+            for base, count in self.quarantine:
+                self.free_slots.give(base, count)
+            self.quarantine = []
+
+    def _free_run(self, step: FreeRun) -> None:
+        run = self.runs.pop(step.base)
+        self.idle_runs.discard(step.base)
+        self.free_slots.give(step.base, run.count)
+        if self.run_of.get(run.numbers) == step.base:
+            del self.run_of[run.numbers]
+        for number in run.numbers:
+            self.run_counts[number] -= 1
+            if not self.run_counts[number]:
+                self.idle_backends.add(number)
+
+    def _free_backend(self, step: FreeBackend) -> None:
+        number, endpoint, owner = step.number, self.endpoints[step.number], self.owners[step.number]
+        self.endpoints[number] = None
+        self.generations[number] = step.generation
+        self.owners[number] = 0
+        self.idle_backends.discard(number)
+        self.backend_numbers.give(number)
+        if endpoint is not None:
+            self.use_endpoint(endpoint, -1)
+            self.backends_of[owner].remove(number)
+            if not self.backends_of[owner]:
+                del self.backends_of[owner]
+
+    def _forget_service(self, step: ForgetService) -> None:
+        service = step.service
+        del self.service_uses[service]
+        self.idle_services.discard(service)
+        self.service_numbers.give(service)
+        name = self.names.pop(service, None)
+        if name is not None:
+            del self.service_ids[name]
+
+    _recorders: ClassVar[dict[type, Callable[[Present, Any], None]]] = {
+        NameService: _name_service,
+        WriteBackend: _write_backend,
+        WriteRun: _write_run,
+        WriteService: _write_service,
+        RemoveService: _remove_service,
+        FreeRun: _free_run,
+        FreeBackend: _free_backend,
+        ForgetService: _forget_service,
+    }

@@ -1,0 +1,163 @@
+"""What the maps hold now, read from nothing but the maps. Pure: the contents come in as they were read.
+
+An agent that was killed between two steps leaves backends that nothing names: they come out idle. Whatever else does
+not fit together (a run that reaches past the map, holds an empty backend, is not the table of its backends, or overlaps
+another; two services with one backend id) makes the front end that names it damaged.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+
+from tcnat import maglev
+from tcnat.entries import Front
+from tcnat.layout import BACKEND, port_number
+from tcnat.model import Backend
+from tcnat.present import Present, Run
+from tcnat.steps import WriteBackend
+
+
+def recover(present: Present, services: Mapping[bytes, bytes], slots: array[int], backends: Iterable[bytes]) -> None:
+    """Fill an empty ``present`` from what the maps hold.
+
+    ``slots`` are the slots from 0 on, at least as far as any front end reaches; ``backends`` the values from id 0 on
+    (the last ones may be left out if they are all zero).
+    """
+    _Recovery(present, slots, backends).run(services)
+
+
+class _Recovery:
+    def __init__(self, present: Present, slots: array[int], backends: Iterable[bytes]) -> None:
+        self.present = present
+        self.slots = slots
+        self.backends: list[Backend | None] = []
+        self.named: list[tuple[int, int]] = []  # the runs that damaged front ends name
+        codec = BACKEND.codec(present.family)
+        nowhere = bytes(present.family.address_size)
+        for number, value in enumerate(backends):
+            address, port, _, generation = codec.unpack(value)
+            in_use = number and address != nowhere
+            self.backends.append(Backend(address, port_number(port)) if in_use else None)
+            if generation:
+                present.grow(number)
+                present.generations[number] = generation
+
+    def run(self, services: Mapping[bytes, bytes]) -> None:
+        """All of it."""
+        present = self.present
+        present.services.update(services)
+        fronts = list(present.fronts())
+        fronts.sort(key=lambda entry: (entry[1].base, entry[1].count))
+        top = 0
+        for key, front in fronts:
+            if not self._sound(key, front, top):
+                present.damaged.add(key)
+                self.named.append((front.base, front.slots))
+            elif front.slots:
+                top = max(top, front.base + front.slots)
+        self._take_slots()
+        for key, front in present.fronts():
+            if key not in present.damaged:
+                present.use_front(key, front, 1)
+        self._keep_strangers()
+        for key in services:
+            present.check(key)
+
+    def _sound(self, key: bytes, front: Front, top: int) -> bool:
+        """Whether a front end can be served as it stands; keeps its run and backends if so. ``top`` is where the sound
+        runs that were met so far end."""
+        if not front.service:
+            return False
+        if not front.slots:
+            return True
+        standing = self.present.runs.get(front.base)
+        if standing is not None:
+            return standing.count == front.slots and self._owns(key, front.service, standing.numbers)
+        numbers = self._numbers(front)
+        if front.base < top or not numbers or not self._owns(key, front.service, numbers):
+            return False
+        for number in numbers:
+            self._keep_backend(key, front.service, number)
+        self.present.use_run(front.base, Run(front.slots, numbers))
+        return True
+
+    def _numbers(self, front: Front) -> tuple[int, ...]:
+        """The ids of a front end's backends in the backends' order; none if its run is not their table."""
+        held = self.slots[front.base : front.base + front.slots]
+        if len(held) < front.slots:
+            return ()
+        found: list[tuple[Backend, int]] = []
+        for number in set(held):
+            backend = self.backends[number] if number < len(self.backends) else None
+            if backend is None:
+                return ()
+            found.append((backend, number))
+        found.sort()
+        numbers = tuple(number for _, number in found)
+        if not _is_size(front.slots, len(found)):
+            return ()
+        table = maglev.table([backend for backend, _ in found], front.slots)
+        return numbers if array("I", map(numbers.__getitem__, table)) == held else ()
+
+    def _owns(self, key: bytes, service: int, numbers: Iterable[int]) -> bool:
+        """Whether nothing says that one of the backend ids belongs to another service or protocol."""
+        for number in numbers:
+            endpoint = self.present.endpoints[number] if number < len(self.present.endpoints) else None
+            if endpoint is not None and (self.present.owners[number] != service or endpoint[-2] != key[-2]):
+                return False
+        return True
+
+    def _keep_backend(self, key: bytes, service: int, number: int) -> None:
+        present, backend = self.present, self.backends[number]
+        if backend is not None and (number >= len(present.endpoints) or present.endpoints[number] is None):
+            endpoint = backend.address + backend.port.to_bytes(2, "big") + key[-2:]
+            present.backend_numbers.claim(number)
+            present.keep_backend(WriteBackend(number, present.generation(number), service, endpoint))
+
+    def _take_slots(self) -> None:
+        """Take the slots of sound runs, and put the others that are named in quarantine until nothing names them."""
+        present = self.present
+        sound = sorted((base, run.count) for base, run in present.runs.items())
+        present.quarantine = _without(self.named, sound, present.free_slots.capacity)
+        present.free_slots = type(present.free_slots)(
+            present.free_slots.capacity, sorted([*sound, *present.quarantine])
+        )
+
+    def _keep_strangers(self) -> None:
+        """Backends that no sound run holds: nobody knows whose they are, so the next plan frees them."""
+        present = self.present
+        for number, backend in enumerate(self.backends):
+            if backend is not None and (number >= len(present.endpoints) or not present.run_counts[number]):
+                present.grow(number)
+                present.backend_numbers.claim(number)
+                present.idle_backends.add(number)
+
+
+def _is_size(count: int, backends: int) -> bool:
+    """Whether a table of so many backends can have this size."""
+    if backends < 2 or maglev.table_size(backends, count) != count:
+        return count == maglev.table_size(backends)
+    most = maglev.FEW
+    while maglev.table_size(most) < count:
+        most *= maglev.STEP
+    return maglev.table_size(most) == count
+
+
+def _without(
+    named: Iterable[tuple[int, int]], sound: Iterable[tuple[int, int]], capacity: int
+) -> list[tuple[int, int]]:
+    """The disjoint parts of the ``named`` runs that lie in the map and in no ``sound`` one, in rising order."""
+    edges: list[tuple[int, int, int]] = []
+    for layer, runs in enumerate((named, sound)):
+        for base, count in runs:
+            edges += [(min(base, capacity), layer, 1), (min(base + count, capacity), layer, -1)]
+    left: list[tuple[int, int]] = []
+    depths = [0, 0]
+    began = 0
+    for at, layer, change in sorted(edges):
+        if depths[0] and not depths[1] and at > began:
+            left.append((began, at - began))
+        began = at
+        depths[layer] += change
+    return left

@@ -1,0 +1,85 @@
+"""The steps that bring the maps from what they hold to what is wanted, each small enough to be all or nothing.
+
+:func:`tcnat.plan.plan` makes them, :class:`tcnat.maps.MapStore` carries them out, and :class:`tcnat.present.Present`
+follows.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+from tcnat import maglev
+from tcnat.model import Backend, ServicePortName
+
+
+@dataclass(frozen=True, slots=True)
+class NameService:
+    """A service id belongs to this service port. Writes no map: names are not in the maps."""
+
+    service: int
+    name: ServicePortName
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBackend:
+    """``backends[number]`` gets an endpoint (a services key: address, port, protocol), for one service port."""
+
+    number: int
+    generation: int
+    service: int
+    endpoint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRun:
+    """``slots[base …]`` gets the table of these backends: ``numbers`` are the ids of ``backends``, in their order."""
+
+    base: int
+    count: int
+    numbers: tuple[int, ...]
+    backends: tuple[Backend, ...]
+
+    def slots(self) -> array[int]:
+        """The backend id of each of the ``count`` slots."""
+        return array("I", map(self.numbers.__getitem__, maglev.table(self.backends, self.count)))
+
+
+@dataclass(frozen=True, slots=True)
+class WriteService:
+    """``services[key]`` becomes ``value``."""
+
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveService:
+    """``services[key]`` goes."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRun:
+    """The run at ``base`` has no front end any more. Writes no map: slots that nothing names do not matter."""
+
+    base: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreeBackend:
+    """``backends[number]`` becomes empty, with a generation that no flow carries."""
+
+    number: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetService:
+    """No entry of the services map has this id any more: its counters become 0, and it is free."""
+
+    service: int
+
+
+Step = NameService | WriteBackend | WriteRun | WriteService | RemoveService | FreeRun | FreeBackend | ForgetService
