@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from pyroute2 import IPRoute, IPRSocket
@@ -54,6 +55,16 @@ class Netlink:
     def links(self) -> list[Link]:
         """Every device, by index."""
         return self._listing("network devices", lambda: [_link(m) for m in self._route.link("dump")])
+
+    def add_veth(self, name: str, peer: str, mtu: int) -> None:
+        """Make a pair of veth devices, and set both up."""
+        self._request(
+            f"veth pair {name}",
+            lambda: self._route.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": peer, "mtu": mtu}),
+        )
+        for device in (name, peer):
+            up = partial(self._route.link, "set", index=self.link(device).index, state="up")
+            self._request(f"device {device}", up)
 
     def qdiscs(self) -> list[Qdisc]:
         """Every ingress and clsact qdisc of every device."""

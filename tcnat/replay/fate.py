@@ -1,0 +1,97 @@
+"""What became of a packet: verdict, reason, and the front end and backend that it was about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tcnat.model import ServicePortName, format_address, format_endpoint
+from tcnat.reasons import Reason
+from tcnat.replay.capture import Packet
+from tcnat.replay.headers import Headers
+from tcnat.replay.side import Side
+
+Services = Mapping[tuple[bytes, int, int], ServicePortName]
+"""(address, port, protocol) of a front end -> the service port that it belongs to."""
+
+# The programs' reasons are in tcnat.reasons; these are what replay itself has to say.
+UNTOUCHED = Reason(-1, "untouched", "pass", "no Service's business")
+NOT_IP = Reason(-2, "not_ip", "pass", "neither IPv4 nor IPv6 (VLAN tags included): no program sees it")
+NOT_A_CLIENTS = Reason(-3, "not_a_clients", "pass", "neither from a client nor to one")
+CUT_OFF = Reason(-4, "cut_off", "pass", "captured in part, without all of its headers: left as it is")
+TOO_LONG = Reason(-5, "too_long", "pass", "longer than a device takes: left as it is")
+OWN_REASONS = (UNTOUCHED, NOT_IP, NOT_A_CLIENTS, CUT_OFF, TOO_LONG)
+
+_FORWARDED = frozenset({"forwarded", "fragment_forwarded"})
+_REVERSED = frozenset({"reversed", "fragment_reversed"})
+
+
+class Party(NamedTuple):
+    """A front end or a backend; port 0 where the packet does not tell (later fragments, ICMP)."""
+
+    address: bytes
+    port: int
+
+    def __str__(self) -> str:
+        return format_endpoint(self.address, self.port) if self.port else format_address(self.address)
+
+
+class Fate(NamedTuple):
+    """What became of one packet. ``data`` is what leaves, in the capture's link type (None: dropped), ``length`` its
+    length on the wire. ``sent_back``: it goes back to the client (answers, and a client that is its own backend)."""
+
+    packet: Packet
+    side: Side | None
+    reason: Reason
+    data: bytes | None
+    length: int
+    sent_back: bool = False
+    protocol: int = 0
+    front_end: Party | None = None
+    backend: Party | None = None
+    service: ServicePortName | None = None
+
+    @property
+    def verdict(self) -> str:
+        """rewrite, answer, drop or pass."""
+        return self.reason.verdict
+
+    @property
+    def changed(self) -> bool:
+        """Whether what leaves differs from what came."""
+        return self.data != self.packet.data
+
+
+def parties(reason: Reason, side: Side, before: Headers, after: Headers | None) -> tuple[Party | None, Party | None]:
+    """(front end, backend) of a packet whose headers were ``before`` and are ``after`` (None if it was dropped or is
+    an answer). One that is equal before and after went straight to a backend: it has no front end."""
+    if reason.verdict in {"drop", "answer"}:
+        return (_destination(before), None) if side is Side.EGRESS else (None, _source(before))
+    if after is None:
+        return None, None
+    if reason.name in _FORWARDED:
+        return _unless_same(_destination(before), _destination(after))
+    if reason.name in _REVERSED:
+        return _unless_same(_source(after), _source(before))
+    if before.quoted and after.quoted:
+        return _of_quotes(reason, before.quoted, after.quoted)
+    return None, None
+
+
+def _of_quotes(reason: Reason, before: Headers, after: Headers) -> tuple[Party | None, Party | None]:
+    """The quote in a client's error is a reply, that in an error to a client is what was sent to a backend."""
+    if reason.name == "icmp_forwarded":
+        return _unless_same(_source(before), _source(after))
+    return _unless_same(_destination(after), _destination(before))
+
+
+def _unless_same(front_end: Party, backend: Party) -> tuple[Party | None, Party]:
+    return (None if front_end == backend else front_end), backend
+
+
+def _source(headers: Headers) -> Party:
+    return Party(headers.source, headers.source_port)
+
+
+def _destination(headers: Headers) -> Party:
+    return Party(headers.destination, headers.destination_port)

@@ -1,0 +1,132 @@
+"""Running the programs through veth pairs: on kernels without BPF_PROG_TEST_RUN, and for frames that it refuses.
+
+The pairs live in a network namespace that has no name and goes with the process. tc_egress sits on ``egress0`` as on a
+device that faces the network, tc_ingress on ``ingress0`` as on one that faces a workload: both at clsact egress, so
+that a frame sent on the device comes out at its peer, or comes back, or is dropped before the call returns.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from tcnat.attach import Attacher, Programs, Role
+from tcnat.errors import TcnatError
+from tcnat.layout import Family
+from tcnat.loader import Loaded
+from tcnat.netlink import Netlink
+from tcnat.replay.datapath import REDIRECT, SHOT, UNSPEC
+from tcnat.replay.side import Side
+
+_CLONE_NEWNET = 0x40000000
+_MTU = 65535
+_ETH_P_ALL = 3
+_ETHERTYPE = {Family.IPV4: 0x0800, Family.IPV6: 0x86DD}
+_PATIENCE = 2000  # milliseconds for a frame to come out; it is there at once unless the machine is stalled
+
+T = TypeVar("T")
+
+
+class VethRunner:
+    """Sends frames over devices that carry the programs. TcnatError if it lacks the rights or the kernel's means."""
+
+    def __init__(self, loaded: Mapping[Family, Loaded]) -> None:
+        self._namespace = _new_namespace()
+        path = f"/proc/{os.getpid()}/fd/{self._namespace}"
+        links = Netlink(path)
+        for device, peer in (("egress0", "egress1"), ("ingress0", "ingress1")):
+            links.add_veth(device, peer, _MTU)
+        links.close()
+        self._attach(path, loaded)
+        self._pairs = _in_namespace(self._namespace, _taps)
+
+    @staticmethod
+    def _attach(path: str, loaded: Mapping[Family, Loaded]) -> None:
+        egress = {f"egress{family}": one.egress.fd for family, one in loaded.items()}
+        ingress = {f"ingress{family}": one.ingress.fd for family, one in loaded.items()}
+        attacher = Attacher(path)
+        attacher.attach("egress0", Role.NETWORK, Programs(**egress))
+        attacher.attach("ingress0", Role.WORKLOAD, Programs(**ingress))
+        attacher.close()
+
+    def run(self, side: Side, family: Family, frame: bytes) -> tuple[int, bytes]:
+        """See :class:`tcnat.replay.datapath.Runner`."""
+        near, far = self._pairs[side]
+        try:
+            near.sendto(frame, (near.getsockname()[0], _ETHERTYPE[family]))
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                return SHOT, frame
+            raise TcnatError(f"a frame of {len(frame)} bytes cannot be sent through veth: {error.strerror}") from None
+        return _coming_out(near, far)
+
+    def close(self) -> None:
+        """Give the namespace back, and the devices with it."""
+        for pair in self._pairs.values():
+            for one in pair:
+                one.close()
+        os.close(self._namespace)
+
+
+def _coming_out(near: socket.socket, far: socket.socket) -> tuple[int, bytes]:
+    poll = select.poll()
+    for one in (near, far):
+        poll.register(one, select.POLLIN)
+    while ready := dict(poll.poll(_PATIENCE)):
+        for one, verdict in ((far, UNSPEC), (near, REDIRECT)):
+            if one.fileno() in ready:
+                frame, address = one.recvfrom(_MTU + 18)
+                if address[2] != socket.PACKET_OUTGOING:
+                    return verdict, frame
+    raise TcnatError("a frame that was sent through the veth pair did not come out")
+
+
+def _taps() -> dict[Side, tuple[socket.socket, socket.socket]]:
+    return {side: (_tap(f"{side}0"), _tap(f"{side}1")) for side in Side}
+
+
+def _tap(device: str) -> socket.socket:
+    tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+    tap.bind((device, _ETH_P_ALL))
+    return tap
+
+
+def _new_namespace() -> int:
+    """The descriptor of a new network namespace without IPv6 addresses of its own."""
+
+    def enter() -> int:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise TcnatError(f"a network namespace cannot be made: {os.strerror(number)}. Run as root (CAP_SYS_ADMIN)")
+        for scope in ("all", "default"):
+            setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+            if setting.exists():
+                setting.write_text("1")
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    return _in_thread(enter)
+
+
+def _in_namespace(namespace: int, work: Callable[[], T]) -> T:
+    """Do something in a thread of its own that has entered the namespace."""
+
+    def enter() -> T:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(namespace, _CLONE_NEWNET) != 0:
+            raise TcnatError(f"a network namespace cannot be entered: {os.strerror(ctypes.get_errno())}")
+        return work()
+
+    return _in_thread(enter)
+
+
+def _in_thread(work: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(work).result()
