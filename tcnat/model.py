@@ -40,6 +40,14 @@ class Backend(NamedTuple):
         return format_endpoint(self.address, self.port)
 
 
+class NodeInfo(NamedTuple):
+    """What the rules ask about the node: its name, its zone ("" if it has none) and its addresses."""
+
+    name: str = ""
+    zone: str = ""
+    addresses: tuple[bytes, ...] = ()
+
+
 class ServicePortName(NamedTuple):
     """The key of a service port: namespace, Service name, port name ("" if unnamed) and protocol (rule 4)."""
 

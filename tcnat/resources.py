@@ -292,7 +292,7 @@ def _endpoint(raw: wire.Endpoint) -> Endpoint | None:
     return Endpoint(
         address=parse_address(raw.addresses[0]),
         ready=ready,
-        serving=ready if conditions.serving is None else conditions.serving,
+        serving=conditions.serving is not False,
         terminating=conditions.terminating is True,
         node=intern(raw.node_name or (raw.topology and raw.topology.hostname) or ""),
         zone_hints=_names(hints.for_zones) if hints else (),
