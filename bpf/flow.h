@@ -142,6 +142,14 @@ inline_always __u8 tcp_follow(struct packet *p, struct flow *own, struct flow *o
     return after_fin(state, p);
 }
 
+/* The state that a flow's first packet gives it. */
+inline_always __u8 first_tcp_state(struct packet *p)
+{
+    if (p->tcp_flags & TCP_RST)
+        return CLOSED;
+    return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? OPENING : PICKED_UP;
+}
+
 /* Whether the packet can change more than its own half. */
 inline_always int needs_other(struct packet *p, struct flow *own)
 {

@@ -71,8 +71,11 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
 
     if (p->fragment == LATER_FRAGMENT)
         reason = p->key.direction == FORWARD ? REASON_FRAGMENT_FORWARDED : REASON_FRAGMENT_REVERSED;
-    if (to->flags & FLOW_DIRECT && !changes(p, to))
+    if (to->flags & FLOW_DIRECT && !changes(p, to)) {
+        if (p->fragment == FIRST_FRAGMENT)
+            remember_fragment(p, 0);
         return TC_PASS;
+    }
     if (p->fragment == FIRST_FRAGMENT)
         remember_fragment(p, p->key.protocol);
     if (rewrite(skb, p, to) < 0)

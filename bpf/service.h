@@ -42,8 +42,11 @@ inline_always int keeps(struct flow *f, struct packet *p, struct service *svc)
             return 1;
         if (f->state >= CLOSING)
             return 0;
-    } else if (p->key.protocol == PROTOCOL_SCTP && !(p->tcp_flags & TCP_SYN)) {
-        return 1;
+    } else if (p->key.protocol == PROTOCOL_SCTP) {
+        if (!(p->tcp_flags & TCP_SYN))
+            return 1;
+    } else if (svc->flags & (SERVICE_DRAINING | SERVICE_REJECT | SERVICE_DROP)) {
+        return 0;
     }
     return f->flags & FLOW_DIRECT || generation_matches(f->backend, f->generation);
 }

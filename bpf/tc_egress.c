@@ -163,7 +163,7 @@ int egress_new(struct __sk_buff *skb)
         f.flags |= FLOW_SOURCE;
     f.seen = p.seconds;
     if (p.key.protocol == PROTOCOL_TCP)
-        f.state = (p.tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? OPENING : PICKED_UP;
+        f.state = first_tcp_state(&p);
     if (write_halves(&reply, &p, &f) < 0)
         return drop(REASON_FLOW_TABLE_FULL, &p);
     if (f.flags & FLOW_HAIRPIN) {
@@ -225,6 +225,10 @@ int egress_fragment(struct __sk_buff *skb)
     if (!s || take_up(&p) < 0)
         return TC_PASS;
     first = find_first(&p, s);
+    if (!first && hairpins_exist()) {
+        p.key.direction = REPLY;
+        first = find_first(&p, s);
+    }
     if (!first) {
         if (address_flags(&p.key.destination) & SERVICE_ADDRESS)
             return drop(REASON_FRAGMENT_BEFORE_FIRST, &p);
@@ -299,7 +303,7 @@ int egress_icmp(struct __sk_buff *skb)
     to = *f;
     if (rewrite_error(skb, &p, &q, &to) < 0)
         return drop(REASON_REWRITE_FAILED, &p);
-    count(REASON_ICMP_FORWARDED, p.length);
+    count(key.direction == FORWARD ? REASON_ICMP_FORWARDED : REASON_ICMP_REVERSED, p.length);
     return to.flags & FLOW_HAIRPIN ? send_back(skb, &p) : TC_PASS;
 }
 
