@@ -11,6 +11,8 @@ import errno
 import os
 import platform
 import resource
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,6 +30,8 @@ ANY, NOEXIST, EXIST = 0, 1, 2
 INSTRUCTION_SIZE = 8
 BATCH = 4096
 """Entries that one batch call moves."""
+_NO_BATCHES = {errno.EINVAL, errno.ENOTSUP, 524}
+"""Errors of a batch call where the kernel, or the type of map, has none; 524 is the kernel's own ENOTSUPP."""
 _LOG_SIZE = 1 << 20
 _LICENSE = b"Dual BSD/GPL\0"
 
@@ -174,7 +178,7 @@ class Map:
         self._key = ctypes.create_string_buffer(key_size)
         self._value = ctypes.create_string_buffer(self._row)
         self._element = _Element(fd, ctypes.addressof(self._key), ctypes.addressof(self._value), 0)
-        self._batches = not self.percpu
+        self._batches = type in {MapType.HASH, MapType.LRU_HASH, MapType.ARRAY}
 
     @classmethod
     def create(
@@ -228,26 +232,38 @@ class Map:
 
     def update_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Write entries in order, in batches where the kernel has them (5.6). MapFull tells how many went in."""
-        done = self._update_batches(keys, values) if self._batches and len(keys) > 1 else 0
-        for index in range(done, len(keys)):
-            try:
-                self.update(keys[index], values[index])
-            except MapFull as error:
-                raise MapFull(str(error), index) from None
-
-    def _update_batches(self, keys: Sequence[bytes], values: Sequence[bytes]) -> int:
         for start in range(0, len(keys), BATCH):
-            some = keys[start : start + BATCH]
-            raw_keys = b"".join(some)
-            raw_values = b"".join(values[start : start + BATCH])
-            batch = _Batch(keys=_address(raw_keys), values=_address(raw_values), count=len(some), fd=self.fd)
-            result = _call(Command.MAP_UPDATE_BATCH, batch)
-            if result < 0:
-                if start == 0 and result in {-errno.EINVAL, -errno.ENOTSUP, -errno.EOPNOTSUPP, -524}:
-                    self._batches = False
-                    return 0
-                raise self._update_failure(-result, start + batch.count)
-        return len(keys)
+            some, theirs = keys[start : start + BATCH], values[start : start + BATCH]
+            if len(keys) > 1 and self._update_batch(b"".join(some), b"".join(theirs), start):
+                continue
+            for index, (key, value) in enumerate(zip(some, theirs, strict=True), start):
+                try:
+                    self.update(key, value)
+                except MapFull as error:
+                    raise MapFull(str(error), index) from None
+
+    def update_array(self, first: int, values: bytes) -> None:
+        """Write consecutive elements of an array map, joined in ``values``, from index ``first`` on."""
+        size = self.value_size
+        for start in range(0, len(values) // size, BATCH):
+            some = values[start * size : (start + BATCH) * size]
+            indexes = array("I", range(first + start, first + start + len(some) // size))
+            if not self._update_batch(indexes.tobytes(), some, start):
+                for place, index in enumerate(indexes):
+                    self.update(index.to_bytes(4, sys.byteorder), some[place * size : (place + 1) * size])
+
+    def _update_batch(self, keys: bytes, values: bytes, before: int) -> bool:
+        """Write entries in one call; False where the kernel has no batches. ``before`` entries went in already."""
+        if not self._batches:
+            return False
+        batch = _Batch(keys=_address(keys), values=_address(values), count=len(keys) // self.key_size, fd=self.fd)
+        result = _call(Command.MAP_UPDATE_BATCH, batch)
+        if result < 0 and not before and -result in _NO_BATCHES:
+            self._batches = False
+            return False
+        if result < 0:
+            raise self._update_failure(-result, before + batch.count)
+        return True
 
     def delete(self, key: bytes) -> bool:
         """Remove an entry; False if there was none."""
@@ -272,19 +288,37 @@ class Map:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every key with its value, in batches where the kernel has them."""
-        if self._batches and self.type in {MapType.HASH, MapType.LRU_HASH, MapType.ARRAY}:
-            yield from self._items_by_batch()
-            return
-        for key in self.keys():
-            value = self.lookup(key)
-            if value is not None:
-                yield key, value
+        key_size, value_size = self.key_size, self.value_size
+        for keys, values in self._read_batches():
+            for index in range(len(keys) // key_size):
+                yield (
+                    keys[index * key_size : (index + 1) * key_size],
+                    values[index * value_size : (index + 1) * value_size],
+                )
+        if not self._batches:
+            for key in self.keys():
+                value = self.lookup(key)
+                if value is not None:
+                    yield key, value
 
-    def _items_by_batch(self) -> Iterator[tuple[bytes, bytes]]:
+    def read_array(self, count: int) -> bytes:
+        """The first ``count`` elements of an array map, joined."""
+        found = bytearray()
+        for _, values in self._read_batches():
+            found += values
+            if len(found) >= count * self.value_size:
+                break
+        if not self._batches:
+            for index in range(count):
+                found += self.lookup(index.to_bytes(4, sys.byteorder)) or b""
+        return bytes(found[: count * self.value_size])
+
+    def _read_batches(self) -> Iterator[tuple[bytes, bytes]]:
+        """Joined keys and values, some at a time. Nothing, and ``_batches`` is off, where the kernel has no batches."""
         size = BATCH
         position = ctypes.create_string_buffer(max(self.key_size, 8))
         started = False
-        while True:
+        while self._batches:
             raw_keys = ctypes.create_string_buffer(self.key_size * size)
             raw_values = ctypes.create_string_buffer(self.value_size * size)
             batch = _Batch(
@@ -303,15 +337,9 @@ class Map:
                 if started:
                     raise _failure(f"map {self.name}: walk", -result)
                 self._batches = False
-                yield from self.items()
                 return
             started = True
-            keys, values = raw_keys.raw, raw_values.raw
-            for index in range(batch.count):
-                yield (
-                    keys[index * self.key_size : (index + 1) * self.key_size],
-                    values[index * self.value_size : (index + 1) * self.value_size],
-                )
+            yield raw_keys.raw[: batch.count * self.key_size], raw_values.raw[: batch.count * self.value_size]
             if result == -errno.ENOENT:
                 return
 
