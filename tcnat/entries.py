@@ -1,7 +1,7 @@
 """What an entry of the services map says. Pure.
 
-An *endpoint* is a services key that is a backend's address, port and protocol. A *front end* here is a services key, too,
-one whose value has the flag FRONT_END. The *address key* of either has its address alone (port 0, protocol 0).
+An *endpoint* is a services key that is a backend's address, port and protocol. A *front end* here is a services key,
+too, one whose value has the flag FRONT_END. The *address key* of either has its address alone (port 0, protocol 0).
 """
 
 from __future__ import annotations
