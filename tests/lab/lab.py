@@ -64,6 +64,7 @@ class Lab:
         self.name = name or stale.owned_name(next(_numbers))
         self.directory = stale.DIRECTORIES / self.name
         self.pins = stale.BPFFS / self.name
+        self.kept = False
         self._offloads = offloads
         self._narrow = narrow
         self._wanted = (backends, pods)
@@ -73,7 +74,7 @@ class Lab:
 
     def __enter__(self) -> Self:
         with ExitStack() as on_failure:
-            on_failure.callback(self._remove)
+            on_failure.callback(stale.remove, self.name)
             self._build()
             on_failure.pop_all()
         return self
@@ -81,15 +82,16 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.kept:
+            return
         try:
             self._cleanup.close()
         finally:
-            self._remove()
+            stale.remove(self.name)
 
     def keep(self) -> None:
         """Leave everything standing and running; ``stale.remove`` takes it away."""
-        self._cleanup.pop_all()
-        self._remove = lambda: None  # type: ignore[method-assign]
+        self.kept = True
 
     def start(self, host: Namespace, *args: str | Path, log: str) -> Program:
         """Start a program on a host; it is stopped when the lab ends. ``log`` is a file name in the lab's directory."""
@@ -103,9 +105,6 @@ class Lab:
         backend = self._attach(self.far_router, f"backend{number}", backend_network(number))
         self.backends.append(backend)
         return backend
-
-    def _remove(self) -> None:
-        stale.remove(self.name)
 
     def _build(self) -> None:
         backends, pods = self._wanted

@@ -34,15 +34,17 @@ http {{
         listen {port};
         listen [::]:{port};
         default_type text/plain;
+        add_header Backend {role};
         location / {{ return 200 "{role}\\n"; }}
-        location /files/ {{ root {directory}; }}
+        location /files/ {{ root {directory}; limit_rate 1m; }}
     }}
 }}
 """
 
 
 class Web:
-    """nginx: ``/`` answers with the host's role, ``/files/NAME`` with that file of the lab's directory."""
+    """nginx: ``/`` answers with the host's role, ``/files/NAME`` with that file of the lab's directory, 1 MB a
+    second."""
 
     def __init__(self, lab: Lab, host: Host, port: int = WEB_PORT) -> None:
         self.home = lab.directory / f"nginx-{host.role}-{port}"
@@ -57,9 +59,9 @@ class Web:
         """How many requests it has answered."""
         return (self.home / "access.log").read_bytes().count(b"\n")
 
-    def stop(self) -> None:
-        """End after what it is answering now."""
-        self._program.stop(signal.SIGQUIT)
+    def end_when_done(self) -> None:
+        """Take no more connections, and end when those that are open have ended."""
+        self._program.send(signal.SIGQUIT)
 
 
 def start_dns(lab: Lab, host: Host, port: int = DNS_PORT) -> Program:
