@@ -36,16 +36,33 @@ inline_always void count_service(__u32 service, __u32 bytes, __u8 direction, int
     }
 }
 
-inline_always int pass(__u32 reason, struct packet *p)
+/* The end of a packet's way: the verdict, told to a trace that takes the packet. */
+inline_always int decided(struct __sk_buff *skb, struct packet *p, __u32 reason, int verdict)
 {
-    count(reason, p->length);
-    return TC_PASS;
+    if (p->link & TRACE_TAKEN) {
+        p->reason = reason;
+        p->verdict = verdict;
+        go_on(skb, p, TAIL_DECIDED);
+    }
+    return verdict;
 }
 
-inline_always int drop(__u32 reason, struct packet *p)
+/* A packet that is none of our business and in order: not counted. */
+inline_always int untouched(struct __sk_buff *skb, struct packet *p)
+{
+    return decided(skb, p, REASON_UNTOUCHED, TC_PASS);
+}
+
+inline_always int pass(struct __sk_buff *skb, struct packet *p, __u32 reason)
 {
     count(reason, p->length);
-    return TC_DROP;
+    return decided(skb, p, reason, TC_PASS);
+}
+
+inline_always int drop(struct __sk_buff *skb, struct packet *p, __u32 reason)
+{
+    count(reason, p->length);
+    return decided(skb, p, reason, TC_DROP);
 }
 
 #endif

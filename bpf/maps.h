@@ -19,7 +19,9 @@ BPF_TABLE("percpu_array", __u32, struct counter, counters, 1);
 BPF_TABLE("percpu_array", __u32, struct service_counter, service_counters, 1);
 BPF_TABLE("array", __u32, struct settings, settings, 1);
 BPF_TABLE("array", __u32, __u32, hairpin, 1);
-BPF_TABLE("percpu_array", __u32, struct limiter, limiter, 1);
+BPF_TABLE("percpu_array", __u32, struct limiter, limiter, 2);
+BPF_TABLE("array", __u32, struct trace, trace, 1);
+BPF_PERF_OUTPUT(events);
 BPF_TABLE("percpu_array", __u32, struct packet, scratch, 1);
 BPF_TABLE("prog", __u32, __u32, tails, 1);
 
@@ -34,6 +36,11 @@ enum tail {
     TAIL_INGRESS_FRAGMENT = 6,
     TAIL_INGRESS_ICMP = 7,
     TAIL_EGRESS_MISS = 8,
+    TAIL_EGRESS = 9,
+    TAIL_INGRESS = 10,
+    TAIL_EGRESS_TRACE = 11,
+    TAIL_INGRESS_TRACE = 12,
+    TAIL_DECIDED = 13,
 };
 
 /* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing. */
@@ -62,6 +69,32 @@ inline_always struct settings *find_settings(void)
     __u32 zero = 0;
 
     return settings.lookup(&zero);
+}
+
+/* Which of the limiter's buckets. */
+#define LIMIT_REJECTS 0
+#define LIMIT_EVENTS 1
+
+#define NANOSECONDS 1000000000ull
+
+/* One token from this CPU's bucket, which holds a second's worth and is refilled all the time. */
+inline_always int take_token(__u32 bucket, __u32 rate, __u64 now)
+{
+    struct limiter *l = limiter.lookup(&bucket);
+    __u64 credit, cost;
+
+    if (!l || !rate)
+        return 0;
+    credit = now > l->refilled ? l->tokens + (now - l->refilled) : l->tokens;
+    if (credit > NANOSECONDS || !l->refilled)
+        credit = NANOSECONDS;
+    l->refilled = now;
+    cost = NANOSECONDS / rate;
+    l->tokens = credit;
+    if (credit < cost)
+        return 0;
+    l->tokens = credit - cost;
+    return 1;
 }
 
 #endif

@@ -46,12 +46,12 @@ inline_always int rewrite(struct __sk_buff *skb, struct packet *p, struct flow *
 }
 
 /* Hand the packet to the client's side again; its MAC addresses swap, so that the client's device takes it. */
-inline_always int send_back(struct __sk_buff *skb, struct packet *p)
+inline_always int send_back(struct __sk_buff *skb, struct packet *p, __u32 reason)
 {
     if (!(p->link & LINK_NO_HEADER)) {
         __u16 mac[6], swapped[6];
         if (bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) < 0)
-            return drop(REASON_REWRITE_FAILED, p);
+            return drop(skb, p, REASON_REWRITE_FAILED);
         swapped[0] = mac[3];
         swapped[1] = mac[4];
         swapped[2] = mac[5];
@@ -59,44 +59,41 @@ inline_always int send_back(struct __sk_buff *skb, struct packet *p)
         swapped[4] = mac[1];
         swapped[5] = mac[2];
         if (bpf_skb_store_bytes(skb, 0, swapped, sizeof(swapped), 0) < 0)
-            return drop(REASON_REWRITE_FAILED, p);
+            return drop(skb, p, REASON_REWRITE_FAILED);
     }
-    return bpf_redirect(skb->ifindex, p->link & LINK_WORKLOAD ? 0 : BPF_F_INGRESS);
+    count(reason, p->length);
+    return decided(skb, p, reason, bpf_redirect(skb->ifindex, p->link & LINK_WORKLOAD ? 0 : BPF_F_INGRESS));
 }
 
-/* The way out for a packet of a flow. */
-inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int new_flow)
+/* What a rewrite of this packet is counted as. */
+inline_always __u32 rewrite_reason(struct packet *p)
 {
-    __u32 reason = p->key.direction == FORWARD ? REASON_FORWARDED : REASON_REVERSED;
-
     if (p->fragment == LATER_FRAGMENT)
-        reason = p->key.direction == FORWARD ? REASON_FRAGMENT_FORWARDED : REASON_FRAGMENT_REVERSED;
+        return p->key.direction == FORWARD ? REASON_FRAGMENT_FORWARDED : REASON_FRAGMENT_REVERSED;
+    return p->key.direction == FORWARD ? REASON_FORWARDED : REASON_REVERSED;
+}
+
+/*
+ * The way out for a packet of a flow. At the client's side later devices must not take the packet for a client's own, and
+ * a hairpin turns back.
+ */
+inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int new_flow, int at_client)
+{
     if (to->flags & FLOW_DIRECT && !changes(p, to)) {
         if (p->fragment == FIRST_FRAGMENT)
             remember_fragment(p, 0);
-        return TC_PASS;
+        return untouched(skb, p);
     }
     if (p->fragment == FIRST_FRAGMENT)
         remember_fragment(p, p->key.protocol);
     if (rewrite(skb, p, to) < 0)
-        return drop(REASON_REWRITE_FAILED, p);
-    count(reason, p->length);
+        return drop(skb, p, REASON_REWRITE_FAILED);
     count_service(to->service, p->length, p->key.direction, new_flow);
-    return TC_PASS;
-}
-
-/* The same at the client's side: later devices must not take the packet for a client's own, and a hairpin turns back. */
-inline_always int translate_at_client(struct __sk_buff *skb, struct packet *p, struct flow *to, int new_flow)
-{
-    int verdict = translate(skb, p, to, new_flow);
-
-    if (verdict != TC_PASS)
-        return verdict;
-    if (to->flags & FLOW_HAIRPIN)
-        return send_back(skb, p);
-    if (!(to->flags & FLOW_DIRECT) || changes(p, to))
+    if (at_client && to->flags & FLOW_HAIRPIN)
+        return send_back(skb, p, rewrite_reason(p));
+    if (at_client)
         skb->tc_index = REWRITTEN;
-    return TC_PASS;
+    return pass(skb, p, rewrite_reason(p));
 }
 
 #endif

@@ -257,7 +257,7 @@ inline_always int parse(struct __sk_buff *skb, struct packet *p, __u8 direction,
 
     if (skb->protocol != bpf_htons(ETHERTYPE))
         return PARSED_NOT_OURS;
-    p->link = skb->tc_classid & (LINK_WORKLOAD | LINK_NO_HEADER);
+    p->link = skb->tc_classid & (LINK_MASK | TRACE_TAKEN);
     p->length = skb->len;
     p->network = p->link & LINK_NO_HEADER ? 0 : ETHERNET_HEADER;
     p->key.direction = direction;

@@ -14,30 +14,7 @@
 #include "csum.h"
 #include "count.h"
 
-#define NANOSECONDS 1000000000ull
 #define QUOTED_TRANSPORT 8
-
-/* One token from this CPU's bucket. */
-inline_always int may_reject(struct packet *p, struct settings *s)
-{
-    __u32 zero = 0;
-    __u32 rate = s->rejects_per_second;
-    struct limiter *l = limiter.lookup(&zero);
-    __u64 credit, cost;
-
-    if (!l || !rate)
-        return 0;
-    credit = p->now > l->refilled ? l->tokens + (p->now - l->refilled) : l->tokens;
-    if (credit > NANOSECONDS || !l->refilled)
-        credit = NANOSECONDS;
-    l->refilled = p->now;
-    cost = NANOSECONDS / rate;
-    l->tokens = credit;
-    if (credit < cost)
-        return 0;
-    l->tokens = credit - cost;
-    return 1;
-}
 
 #if FAMILY == 4
 

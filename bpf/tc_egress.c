@@ -19,6 +19,7 @@
 #include "open.h"
 #include "reject.h"
 #include "icmp.h"
+#include "trace.h"
 
 inline_always int hairpins_exist(void)
 {
@@ -32,7 +33,7 @@ inline_always int hairpins_exist(void)
 inline_always int miss(struct __sk_buff *skb, struct packet *p, struct settings *s)
 {
     if (s->unknown_port == CHOICE_PASS && p->fragment == WHOLE && !hairpins_exist())
-        return TC_PASS;
+        return untouched(skb, p);
     read_clock(p, s);
     go_on(skb, p, TAIL_EGRESS_MISS);
     return TC_PASS;
@@ -61,10 +62,10 @@ inline_always int go_along(struct __sk_buff *skb, struct packet *p, struct setti
         }
     } else if (!answers(other, &p->key)) {
         go_on(skb, p, TAIL_EGRESS_NEW);
-        return drop(REASON_REWRITE_FAILED, p);
+        return drop(skb, p, REASON_REWRITE_FAILED);
     }
     follow(p, f, &reply, other);
-    return translate_at_client(skb, p, &to, 0);
+    return translate(skb, p, &to, 0, 1);
 }
 
 inline_always int egress(struct __sk_buff *skb, int walk)
@@ -77,9 +78,11 @@ inline_always int egress(struct __sk_buff *skb, int walk)
 
     if (!s || skb->tc_index == REWRITTEN)
         return TC_PASS;
+    if (s->trace && !(skb->tc_classid & TRACE_LOOKED_AT))
+        tails.call(skb, TAIL_EGRESS_TRACE);
     parsed = parse(skb, &p, FORWARD, walk);
     if (parsed == PARSED_NOT_OURS)
-        return TC_PASS;
+        return untouched(skb, &p);
     if (parsed == PARSED_EXTENSIONS) {
         tails.call(skb, TAIL_EGRESS_WALK);
         return TC_PASS;
@@ -93,10 +96,10 @@ inline_always int egress(struct __sk_buff *skb, int walk)
         if (f && keeps(f, &p, svc))
             return go_along(skb, &p, s, f, fresh);
         go_on(skb, &p, TAIL_EGRESS_NEW);
-        return drop(REASON_REWRITE_FAILED, &p);
+        return drop(skb, &p, REASON_REWRITE_FAILED);
     }
     if (parsed < PARSED_TRANSPORT)
-        return pass(parsed, &p);
+        return pass(skb, &p, parsed);
     read_clock(&p, s);
     go_on(skb, &p, parsed == PARSED_ICMP ? TAIL_EGRESS_ICMP : TAIL_EGRESS_FRAGMENT);
     return TC_PASS;
@@ -105,6 +108,25 @@ inline_always int egress(struct __sk_buff *skb, int walk)
 int tc_egress(struct __sk_buff *skb)
 {
     return egress(skb, 0);
+}
+
+/* While somebody traces: look at the packet first. */
+int egress_trace(struct __sk_buff *skb)
+{
+    look_at(skb, FORWARD);
+    tails.call(skb, TAIL_EGRESS);
+    return TC_PASS;
+}
+
+/* The last program of a traced packet, in either direction. */
+int trace_decided(struct __sk_buff *skb)
+{
+    struct packet p;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    send_event(skb, &p, EVENT_DECIDED);
+    return p.verdict;
 }
 
 #if FAMILY == 6
@@ -138,14 +160,14 @@ int egress_new(struct __sk_buff *skb)
         f.to_destination_port = p.key.destination_port;
     } else {
         if (svc->flags & SERVICE_DROP)
-            return drop(REASON_NO_LOCAL_ENDPOINT, &p);
+            return drop(skb, &p, REASON_NO_LOCAL_ENDPOINT);
         if (svc->flags & SERVICE_REJECT || !svc->count) {
             p.reason = REASON_REJECT_NO_ENDPOINT;
             go_on(skb, &p, TAIL_EGRESS_REJECT);
-            return drop(REASON_NO_ENDPOINT, &p);
+            return drop(skb, &p, REASON_NO_ENDPOINT);
         }
         if (choose_backend(svc, &p, &f, hash) < 0)
-            return drop(REASON_BACKEND_MISSING, &p);
+            return drop(skb, &p, REASON_BACKEND_MISSING);
         f.service = svc->service;
         if (same_address(&f.to_destination, &p.key.source)) {
             f.to_source = p.key.destination;
@@ -153,11 +175,11 @@ int egress_new(struct __sk_buff *skb)
         }
     }
     if (p.key.protocol == PROTOCOL_SCTP && f.to_destination_port != p.key.destination_port)
-        return drop(REASON_SCTP_PORT, &p);
+        return drop(skb, &p, REASON_SCTP_PORT);
     forget(&p);
     other_key(&reply, &f, p.key.protocol, REPLY);
     if (choose_source_port(&reply, &p, s, f.flags, hash) < 0)
-        return drop(REASON_NO_SOURCE_PORT, &p);
+        return drop(skb, &p, REASON_NO_SOURCE_PORT);
     f.to_source_port = reply.destination_port;
     if (f.to_source_port != p.key.source_port)
         f.flags |= FLOW_SOURCE;
@@ -165,12 +187,12 @@ int egress_new(struct __sk_buff *skb)
     if (p.key.protocol == PROTOCOL_TCP)
         f.state = first_tcp_state(&p);
     if (write_halves(&reply, &p, &f) < 0)
-        return drop(REASON_FLOW_TABLE_FULL, &p);
+        return drop(skb, &p, REASON_FLOW_TABLE_FULL);
     if (f.flags & FLOW_HAIRPIN) {
         __u32 zero = 0, one = 1;
         hairpin.update(&zero, &one);
     }
-    return translate_at_client(skb, &p, &f, 1);
+    return translate(skb, &p, &f, 1, 1);
 }
 
 /* No front end takes it: a hairpin's reply, a port that a Service address does not have, or somebody else's. */
@@ -194,22 +216,22 @@ int egress_miss(struct __sk_buff *skb)
         p.key.direction = REPLY;
         other_key(&forward, &to, p.key.protocol, FORWARD);
         follow(&p, f, &forward, find_flow(&forward, &p, s, &other_fresh));
-        return translate_at_client(skb, &p, &to, 0);
+        return translate(skb, &p, &to, 0, 1);
     }
     if (s->unknown_port == CHOICE_PASS && p.fragment == WHOLE)
-        return TC_PASS;
+        return untouched(skb, &p);
     if (!(address_flags(&p.key.destination) & SERVICE_ADDRESS))
-        return TC_PASS;
+        return untouched(skb, &p);
     if (s->unknown_port == CHOICE_DROP)
-        return drop(REASON_UNKNOWN_PORT, &p);
+        return drop(skb, &p, REASON_UNKNOWN_PORT);
     if (s->unknown_port == CHOICE_REJECT) {
         p.reason = REASON_REJECT_UNKNOWN_PORT;
         go_on(skb, &p, TAIL_EGRESS_REJECT);
-        return drop(REASON_UNKNOWN_PORT, &p);
+        return drop(skb, &p, REASON_UNKNOWN_PORT);
     }
     if (p.fragment == FIRST_FRAGMENT)
         remember_fragment(&p, 0);
-    return TC_PASS;
+    return untouched(skb, &p);
 }
 
 /* The rest of a datagram goes where its first fragment went. */
@@ -231,17 +253,17 @@ int egress_fragment(struct __sk_buff *skb)
     }
     if (!first) {
         if (address_flags(&p.key.destination) & SERVICE_ADDRESS)
-            return drop(REASON_FRAGMENT_BEFORE_FIRST, &p);
-        return TC_PASS;
+            return drop(skb, &p, REASON_FRAGMENT_BEFORE_FIRST);
+        return untouched(skb, &p);
     }
     if (!first->known)
-        return TC_PASS;
+        return untouched(skb, &p);
     adopt_ports(&p, first);
     f = find_flow(&p.key, &p, s, &fresh);
     if (!f)
-        return drop(REASON_FRAGMENT_FLOW_LOST, &p);
+        return drop(skb, &p, REASON_FRAGMENT_FLOW_LOST);
     to = *f;
-    return translate_at_client(skb, &p, &to, 0);
+    return translate(skb, &p, &to, 0, 1);
 }
 
 /* Turn an echo request to a Service address into its answer. */
@@ -256,17 +278,16 @@ inline_always int answer_echo(struct __sk_buff *skb, struct packet *p)
     if (bpf_l4_csum_replace(skb, p->transport + ICMP_CHECKSUM, request, reply, sizeof(reply)) < 0 ||
         bpf_skb_store_bytes(skb, p->transport, &reply, sizeof(reply), 0) < 0 ||
         bpf_skb_store_bytes(skb, p->network + ADDRESSES_OFFSET, &swapped, sizeof(swapped), 0) < 0)
-        return drop(REASON_REWRITE_FAILED, p);
-    count(REASON_ECHO_ANSWERED, p->length);
-    return send_back(skb, p);
+        return drop(skb, p, REASON_REWRITE_FAILED);
+    return send_back(skb, p, REASON_ECHO_ANSWERED);
 }
 
 inline_always int echo_request(struct __sk_buff *skb, struct packet *p, struct settings *s)
 {
     if (s->echo == CHOICE_PASS || !(address_flags(&p->key.destination) & SERVICE_ADDRESS))
-        return TC_PASS;
+        return untouched(skb, p);
     if (s->echo == CHOICE_DROP)
-        return drop(REASON_ECHO_DROPPED, p);
+        return drop(skb, p, REASON_ECHO_DROPPED);
     return answer_echo(skb, p);
 }
 
@@ -287,9 +308,9 @@ int egress_icmp(struct __sk_buff *skb)
     if (icmp.type == ECHO_REQUEST && icmp.code == 0)
         return echo_request(skb, &p, s);
     if (!is_error(icmp.type))
-        return TC_PASS;
+        return untouched(skb, &p);
     if (read_quoted(skb, &p, &q) < 0)
-        return pass(REASON_ICMP_UNKNOWN_FLOW, &p);
+        return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
     quoted_key(&key, &q, FORWARD);
     f = find_flow(&key, &p, s, &fresh);
     if (!f && hairpins_exist()) {
@@ -299,12 +320,13 @@ int egress_icmp(struct __sk_buff *skb)
             f = 0;
     }
     if (!f)
-        return pass(REASON_ICMP_UNKNOWN_FLOW, &p);
+        return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
     to = *f;
     if (rewrite_error(skb, &p, &q, &to) < 0)
-        return drop(REASON_REWRITE_FAILED, &p);
-    count(key.direction == FORWARD ? REASON_ICMP_FORWARDED : REASON_ICMP_REVERSED, p.length);
-    return to.flags & FLOW_HAIRPIN ? send_back(skb, &p) : TC_PASS;
+        return drop(skb, &p, REASON_REWRITE_FAILED);
+    if (to.flags & FLOW_HAIRPIN)
+        return send_back(skb, &p, key.direction == FORWARD ? REASON_ICMP_FORWARDED : REASON_ICMP_REVERSED);
+    return pass(skb, &p, REASON_ICMP_FORWARDED);
 }
 
 /* Nobody serves it: say so. */
@@ -317,12 +339,11 @@ int egress_reject(struct __sk_buff *skb)
     if (!s || take_up(&p) < 0)
         return TC_DROP;
     if (p.fragment != WHOLE || !p.plain || (p.key.protocol == PROTOCOL_TCP && p.tcp_flags & TCP_RST))
-        return drop(silent_reason(p.reason), &p);
-    if (!may_reject(&p, s))
-        return drop(REASON_REJECT_LIMITED, &p);
+        return drop(skb, &p, silent_reason(p.reason));
+    if (!take_token(LIMIT_REJECTS, s->rejects_per_second, p.now))
+        return drop(skb, &p, REASON_REJECT_LIMITED);
     made = p.key.protocol == PROTOCOL_TCP ? make_rst(skb, &p) : make_unreachable(skb, &p);
     if (made < 0)
-        return drop(REASON_REWRITE_FAILED, &p);
-    count(p.reason, p.length);
-    return send_back(skb, &p);
+        return drop(skb, &p, REASON_REWRITE_FAILED);
+    return send_back(skb, &p, p.reason);
 }

@@ -13,13 +13,14 @@
 #include "flow.h"
 #include "nat.h"
 #include "icmp.h"
+#include "trace.h"
 
 /* A first fragment that is nobody's reply: its later ones must not be taken for a reply's. */
-inline_always int miss(struct packet *p)
+inline_always int miss(struct __sk_buff *skb, struct packet *p)
 {
     if (p->fragment == FIRST_FRAGMENT && address_flags(&p->key.source) & SERVICE_BACKEND_ADDRESS)
         remember_fragment(p, 0);
-    return TC_PASS;
+    return untouched(skb, p);
 }
 
 inline_always int ingress(struct __sk_buff *skb, int walk)
@@ -34,15 +35,17 @@ inline_always int ingress(struct __sk_buff *skb, int walk)
 
     if (!s)
         return TC_PASS;
+    if (s->trace && !(skb->tc_classid & TRACE_LOOKED_AT))
+        tails.call(skb, TAIL_INGRESS_TRACE);
     parsed = parse(skb, &p, REPLY, walk);
     if (parsed == PARSED_NOT_OURS)
-        return TC_PASS;
+        return untouched(skb, &p);
     if (parsed == PARSED_EXTENSIONS) {
         tails.call(skb, TAIL_INGRESS_WALK);
         return TC_PASS;
     }
     if (parsed < PARSED_TRANSPORT)
-        return pass(parsed, &p);
+        return pass(skb, &p, parsed);
     read_clock(&p, s);
     if (parsed != PARSED_TRANSPORT) {
         go_on(skb, &p, parsed == PARSED_ICMP ? TAIL_INGRESS_ICMP : TAIL_INGRESS_FRAGMENT);
@@ -50,18 +53,26 @@ inline_always int ingress(struct __sk_buff *skb, int walk)
     }
     f = find_flow(&p.key, &p, s, &fresh);
     if (!f)
-        return miss(&p);
+        return miss(skb, &p);
     to = *f;
     other_key(&forward, &to, p.key.protocol, FORWARD);
     if (needs_other(&p, f))
         other = find_flow(&forward, &p, s, &fresh);
     follow(&p, f, &forward, other);
-    return translate(skb, &p, &to, 0);
+    return translate(skb, &p, &to, 0, 0);
 }
 
 int tc_ingress(struct __sk_buff *skb)
 {
     return ingress(skb, 0);
+}
+
+/* While somebody traces: look at the packet first. */
+int ingress_trace(struct __sk_buff *skb)
+{
+    look_at(skb, REPLY);
+    tails.call(skb, TAIL_INGRESS);
+    return TC_PASS;
 }
 
 #if FAMILY == 6
@@ -86,17 +97,17 @@ int ingress_fragment(struct __sk_buff *skb)
     first = find_first(&p, s);
     if (!first) {
         if (address_flags(&p.key.source) & SERVICE_BACKEND_ADDRESS)
-            return drop(REASON_FRAGMENT_BEFORE_FIRST, &p);
-        return TC_PASS;
+            return drop(skb, &p, REASON_FRAGMENT_BEFORE_FIRST);
+        return untouched(skb, &p);
     }
     if (!first->known)
-        return TC_PASS;
+        return untouched(skb, &p);
     adopt_ports(&p, first);
     f = find_flow(&p.key, &p, s, &fresh);
     if (!f)
-        return drop(REASON_FRAGMENT_FLOW_LOST, &p);
+        return drop(skb, &p, REASON_FRAGMENT_FLOW_LOST);
     to = *f;
-    return translate(skb, &p, &to, 0);
+    return translate(skb, &p, &to, 0, 0);
 }
 
 /* An ICMP error about what a client sent to a backend, told in the client's terms. */
@@ -114,16 +125,15 @@ int ingress_icmp(struct __sk_buff *skb)
     if (!s || take_up(&p) < 0 || bpf_skb_load_bytes(skb, p.transport, &icmp, sizeof(icmp)) < 0)
         return TC_PASS;
     if (!is_error(icmp.type))
-        return TC_PASS;
+        return untouched(skb, &p);
     if (read_quoted(skb, &p, &q) < 0)
-        return pass(REASON_ICMP_UNKNOWN_FLOW, &p);
+        return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
     quoted_key(&key, &q, REPLY);
     f = find_flow(&key, &p, s, &fresh);
     if (!f)
-        return pass(REASON_ICMP_UNKNOWN_FLOW, &p);
+        return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
     to = *f;
     if (rewrite_error(skb, &p, &q, &to) < 0)
-        return drop(REASON_REWRITE_FAILED, &p);
-    count(REASON_ICMP_REVERSED, p.length);
-    return TC_PASS;
+        return drop(skb, &p, REASON_REWRITE_FAILED);
+    return pass(skb, &p, REASON_ICMP_REVERSED);
 }

@@ -166,11 +166,46 @@ struct limiter {
     __u64 tokens;   /* nanoseconds of credit */
 };
 
+/* What a trace asks for; 0 is any. */
+struct trace {
+    struct address address; /* on either side, before or after the rewrite */
+    __u16 port;
+    __u8 protocol;
+    __u8 pad;
+    __u32 service;
+    __u32 device;
+    __u32 bytes;             /* of each packet, at most */
+    __u32 events_per_second; /* of each CPU */
+};
+
+#define EVENT_ARRIVED 0
+#define EVENT_DECIDED 1
+
+/* What the events ring carries, before the packet's bytes. */
+struct event {
+    __u64 time; /* nanoseconds, the kernel's monotonic clock */
+    __u32 kind;
+    __u32 reason; /* of EVENT_DECIDED */
+    __s32 verdict;
+    __u32 device;
+    __u32 length; /* of the frame */
+    __u32 bytes;  /* that follow */
+    __u8 family;
+    __u8 direction;
+    __u8 link; /* LINK_* */
+    __u8 pad[5];
+};
+
 #define DIRECT_BACKEND 0xffffffffu
 
 /* What a filter's classid tells of its device. */
 #define LINK_WORKLOAD 1u
 #define LINK_NO_HEADER 2u
+#define LINK_MASK 3u
+
+/* Marks of a trace, in the same place: the packet has been looked at; the trace takes it. */
+#define TRACE_LOOKED_AT 4u
+#define TRACE_TAKEN 8u
 
 #define REWRITTEN 0x7c17 /* skb->tc_index of a packet that was rewritten at an earlier device */
 
@@ -192,11 +227,13 @@ struct packet {
     __u32 sequence;      /* TCP, host order */
     __u32 acknowledgement;
     __u32 fragment_id;
+    __s32 verdict;       /* for a trace: what was decided */
+    __u32 pad;
     __u16 checksum;      /* of TCP or UDP, as it stands */
     __u8 tcp_flags;      /* of SCTP: TCP_SYN for an INIT */
     __u8 tcp_header;     /* bytes */
     __u8 fragment;       /* enum fragment_kind */
-    __u8 link;           /* LINK_* */
+    __u8 link;           /* LINK_*, TRACE_* */
     __u8 reason;         /* why a tail call was made, where it needs one */
     __u8 plain;          /* no IP options, no extension headers */
 };

@@ -36,7 +36,8 @@
     REASON(21, MALFORMED_IP,          pass,    "an IP header that contradicts itself or the frame") \
     REASON(22, MALFORMED_TRANSPORT,   pass,    "a TCP, UDP, SCTP or ICMP header that is cut off or contradicts itself") \
     REASON(23, EXTENSION_HEADERS,     pass,    "more IPv6 extension headers than are walked, or a routing header in use") \
-    REASON(24, ICMP_UNKNOWN_FLOW,     pass,    "an ICMP error about a flow that is not known")
+    REASON(24, ICMP_UNKNOWN_FLOW,     pass,    "an ICMP error about a flow that is not known") \
+    REASON(25, UNTOUCHED,             pass,    "no front end or flow takes it (only in a trace; not counted)")
 /* clang-format on */
 
 #define REASON_NUMBER(number, name, verdict, words) REASON_##name = number,

@@ -21,6 +21,8 @@ PROGRAMS: dict[str, dict[Family, tuple[str, ...]]] = {
     "tc_egress.c": {
         family: (
             "tc_egress",
+            "egress_trace",
+            "trace_decided",
             *(("egress_walk",) if family is Family.IPV6 else ()),
             "egress_new",
             "egress_miss",
@@ -33,6 +35,7 @@ PROGRAMS: dict[str, dict[Family, tuple[str, ...]]] = {
     "tc_ingress.c": {
         family: (
             "tc_ingress",
+            "ingress_trace",
             *(("ingress_walk",) if family is Family.IPV6 else ()),
             "ingress_fragment",
             "ingress_icmp",

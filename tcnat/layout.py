@@ -258,10 +258,42 @@ PACKET = Struct(
         ("now", "Q"),
         *((name, "I") for name in ("seconds", "length", "network", "transport", "end")),
         *((name, "I") for name in ("sequence", "acknowledgement", "fragment_id")),
+        ("verdict", "i"),
+        ("pad2", "I"),
         ("checksum", "H"),
         *((name, "B") for name in ("tcp_flags", "tcp_header", "fragment", "link", "reason", "plain")),
     ),
 )
+TRACE = Struct(
+    "trace",
+    (
+        ("address", "A"),  # every field: 0 is any
+        ("port", "2s"),
+        ("protocol", "B"),
+        ("pad", "B"),
+        ("service", "I"),
+        ("device", "I"),
+        ("bytes", "I"),  # of each packet, at most
+        ("events_per_second", "I"),  # of each CPU
+    ),
+)
+EVENT = Struct(
+    "event",
+    (
+        ("time", "Q"),  # nanoseconds, CLOCK_MONOTONIC
+        ("kind", "I"),  # 0 arrived, 1 decided
+        ("reason", "I"),
+        ("verdict", "i"),
+        ("device", "I"),
+        ("length", "I"),  # of the frame
+        ("bytes", "I"),  # that follow
+        ("family", "B"),
+        ("direction", "B"),
+        ("link", "B"),
+        ("pad", "5s"),
+    ),
+)
+"""The head of a record of the events ring; the packet's first bytes follow."""
 LIMITER = Struct("limiter", (("refilled", "Q"), ("tokens", "Q")))
 U32 = Struct("u32", (("value", "I"),))
 
@@ -314,7 +346,8 @@ MAPS: dict[str, MapLayout] = {
         MapLayout("service_counters", MapType.PERCPU_ARRAY, U32, SERVICE_COUNTER, 16384),
         MapLayout("settings", MapType.ARRAY, U32, SETTINGS, 1),
         MapLayout("hairpin", MapType.ARRAY, U32, U32, 1),
-        MapLayout("limiter", MapType.PERCPU_ARRAY, U32, LIMITER, 1),
+        MapLayout("limiter", MapType.PERCPU_ARRAY, U32, LIMITER, 2),
+        MapLayout("trace", MapType.ARRAY, U32, TRACE, 1),
         MapLayout("scratch", MapType.PERCPU_ARRAY, U32, PACKET, 1),
         MapLayout("events", MapType.PERF_EVENT_ARRAY, U32, U32, 0),  # 0: one for each possible CPU
         MapLayout("tails", MapType.PROG_ARRAY, U32, U32, TAIL_SLOTS),

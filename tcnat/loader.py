@@ -47,6 +47,11 @@ TAILS = {
     "ingress_fragment": 6,
     "ingress_icmp": 7,
     "egress_miss": 8,
+    "tc_egress": 9,
+    "tc_ingress": 10,
+    "egress_trace": 11,
+    "ingress_trace": 12,
+    "trace_decided": 13,
 }
 """Program -> slot of the tail-call map: ``enum tail`` of ``bpf/maps.h``."""
 _BPF_FS_MAGIC = 0xCAFE4A11
