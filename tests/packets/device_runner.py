@@ -1,0 +1,190 @@
+"""Frames through real devices: a clsact hook with the program under test, and taps wherever a frame can turn up.
+
+This is the way on kernels without BPF_PROG_TEST_RUN (4.9), and the only one for what that call cannot show: the bits
+that tell a program of its device, devices without a link-layer header, tc_index, frames shorter than an IP header or
+longer than a page. All devices live in a network namespace that has no name and ends with its sockets.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import select
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pyroute2 import IPRoute
+
+from tcnat.bpf import Program
+from tcnat.loader import Loaded
+from tests.packets.devices import DEVICE_MTU, ETHERTYPE, Device, Tun, Veth
+from tests.packets.names import CLIENT_MAC
+from tests.packets.runner import Run, Verdict
+
+CLONE_NEWNET = 0x40000000
+HOOK_INGRESS, HOOK_EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
+PATIENCE = 5.0
+"""Seconds after which a sentinel counts as lost."""
+WORKLOAD, NO_LINK_HEADER = 1, 2
+"""Bits of a filter's classid."""
+REDIRECT = 23
+"""The number of the helper bpf_redirect."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(slots=True)
+class Hook:
+    """A device with one program at one of its hooks; what the program passes on turns up in the sink."""
+
+    device: Device
+    sink: Device
+    at_egress: bool
+
+    def run(self, frame: bytes) -> Run:
+        """Send the frame and then a sentinel, which all filters leave alone: when that is through, so is the frame."""
+        for each in (self.device, self.sink):
+            each.sent()
+            each.received()
+        give = self.device.send_out if self.at_egress else self.device.send_in
+        give(frame)
+        give(self.device.sentinel)
+        sent, received = self._until_sentinel()
+        passed = self.sink.sent()
+        back = [each for each in (received if self.at_egress else sent) if each != self.device.sentinel]
+        if len(passed) + len(back) > 1 or (self.at_egress and any(each != self.device.sentinel for each in sent)):
+            raise AssertionError(f"one frame went in; passed on: {passed}, sent back: {back}, sent: {sent}")
+        if passed:
+            return Run(Verdict.PASS, passed[0])
+        return Run(Verdict.SEND_BACK, back[0]) if back else Run(Verdict.DROP, None)
+
+    def _until_sentinel(self) -> tuple[list[bytes], list[bytes]]:
+        sent: list[bytes] = []
+        received: list[bytes] = []
+        for _ in range(int(PATIENCE * 1000)):
+            sent += self.device.sent()
+            received += self.device.received()
+            if self.device.sentinel in (sent if self.at_egress else received):
+                return sent, received
+            select.select([], [], [], 0.001)
+        raise AssertionError(f"a frame was sent, but the one behind it did not arrive within {PATIENCE} s")
+
+
+@dataclass(slots=True)
+class DeviceRunner:
+    """A runner with a device for each program."""
+
+    egress_hook: Hook
+    ingress_hook: Hook
+    least: int = 14
+    most: int = DEVICE_MTU
+    kept: list[Program] = field(default_factory=list)
+
+    def egress(self, frame: bytes) -> Run:
+        """A frame from a client."""
+        return self.egress_hook.run(frame)
+
+    def ingress(self, frame: bytes) -> Run:
+        """A frame to a client."""
+        return self.ingress_hook.run(frame)
+
+    def close(self) -> None:
+        """Give the devices back."""
+        for device in (
+            self.egress_hook.device,
+            self.egress_hook.sink,
+            self.ingress_hook.device,
+            self.ingress_hook.sink,
+        ):
+            device.close()
+
+    @classmethod
+    def on_veth(cls, loaded: Loaded, *, workload: bool = False) -> DeviceRunner:
+        """Ethernet devices, facing the network or a workload."""
+        return in_private_network(lambda netlink: cls._on_veth(loaded, netlink, workload))
+
+    @classmethod
+    def _on_veth(cls, loaded: Loaded, netlink: IPRoute, workload: bool) -> DeviceRunner:
+        devices = [Veth(netlink, name, CLIENT_MAC) for name in ("e", "i")]
+        sinks = [Veth(netlink, name) for name in ("es", "is")]
+        return cls._with(loaded, netlink, devices, sinks, WORKLOAD if workload else 0)
+
+    @classmethod
+    def on_tun(cls, loaded: Loaded, *, workload: bool = False) -> DeviceRunner:
+        """Devices without a link-layer header."""
+        return in_private_network(lambda netlink: cls._on_tun(loaded, netlink, workload))
+
+    @classmethod
+    def _on_tun(cls, loaded: Loaded, netlink: IPRoute, workload: bool) -> DeviceRunner:
+        devices = [Tun(netlink, name, loaded.family) for name in ("e", "i")]
+        sinks = [Tun(netlink, name, loaded.family) for name in ("es", "is")]
+        runner = cls._with(loaded, netlink, devices, sinks, NO_LINK_HEADER | (WORKLOAD if workload else 0))
+        runner.least = 1
+        return runner
+
+    @classmethod
+    def _with(
+        cls, loaded: Loaded, netlink: IPRoute, devices: Iterable[Device], sinks: Iterable[Device], classid: int
+    ) -> DeviceRunner:
+        """Attach tc_egress and tc_ingress where the role of the device has them, each to a device of its own."""
+        kept = []
+        hooks = []
+        at_egress = not classid & WORKLOAD
+        for device, sink, program in zip(devices, sinks, (loaded.egress, loaded.ingress), strict=True):
+            pass_on = Program.load(redirect_to(sink.index), "pass_on")
+            netlink.tc("add", "clsact", device.index)
+            attach(netlink, device.index, loaded.family, program, priority=1, at_egress=at_egress, classid=classid)
+            attach(netlink, device.index, loaded.family, pass_on, priority=2, at_egress=at_egress, classid=0)
+            hooks.append(Hook(device, sink, at_egress))
+            kept.append(pass_on)
+            at_egress = not at_egress
+        return cls(*hooks, kept=kept)
+
+
+def attach(
+    netlink: IPRoute, index: int, family: int, program: Program, *, priority: int, at_egress: bool, classid: int
+) -> None:
+    """A direct-action filter."""
+    netlink.tc(
+        "add-filter",
+        "bpf",
+        index,
+        fd=program.fd,
+        name="under_test",
+        parent=HOOK_EGRESS if at_egress else HOOK_INGRESS,
+        prio=priority,
+        protocol=ETHERTYPE[family],
+        direct_action=True,
+        classid=classid,
+    )
+
+
+def redirect_to(index: int) -> bytes:
+    """A program that sends everything out of a device."""
+    code = ((0xB7, 1, index), (0xB7, 2, 0), (0x85, 0, REDIRECT), (0x95, 0, 0))
+    return b"".join(struct.pack("<BBhi", opcode, register, 0, value) for opcode, register, value in code)
+
+
+def in_private_network(make: Callable[[IPRoute], Made]) -> Made:
+    """Run ``make`` in a thread with a network namespace of its own, which lasts as long as a socket from there."""
+    made: list[Made] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.unshare(CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "unshare")
+            with IPRoute() as netlink:
+                made.append(make(netlink))
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return made[0]

@@ -1,0 +1,147 @@
+"""Network devices of the tests' own, with taps at both of their sides."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from contextlib import suppress
+from typing import Protocol
+
+from pyroute2 import IPRoute
+
+ETH_P_ALL = 3
+ETH_P_SENTINEL = 0x88B5
+"""IEEE 802 "local experimental": no filter looks at it."""
+ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+FRAME_ROOM = 70000
+DEVICE_MTU = 65535
+TUNSETIFF = 0x400454CA
+IFF_TUN, IFF_NO_PI = 1, 0x1000
+
+
+class Device(Protocol):
+    """A device and its two sides."""
+
+    index: int
+    sentinel: bytes
+
+    def send_out(self, frame: bytes) -> None:
+        """Have the device transmit a frame: it passes the egress hook."""
+
+    def send_in(self, frame: bytes) -> None:
+        """Have the device receive a frame: it passes the ingress hook."""
+
+    def sent(self) -> list[bytes]:
+        """What it has transmitted since the last time."""
+
+    def received(self) -> list[bytes]:
+        """What it has received since the last time, before its ingress hook."""
+
+    def close(self) -> None:
+        """Give its sockets back."""
+
+
+class Veth:
+    """One end of a pair; the other end is its link partner."""
+
+    def __init__(self, netlink: IPRoute, name: str, mac: str | None = None) -> None:
+        peer = f"{name}p"
+        netlink.link("add", ifname=name, kind="veth", peer={"ifname": peer})
+        self.index = netlink.link_lookup(ifname=name)[0]
+        self.sentinel = bytes(12) + ETH_P_SENTINEL.to_bytes(2, "big") + b"that was all"
+        for each in (peer, name):
+            address = {"address": mac} if mac and each == name else {}
+            netlink.link("set", ifname=each, state="up", mtu=DEVICE_MTU, **address)
+        self._near, self._far = tap(name), tap(peer)
+
+    def send_out(self, frame: bytes) -> None:
+        """Have the device transmit."""
+        send(self._near, frame, frame[12:14])
+
+    def send_in(self, frame: bytes) -> None:
+        """Have the partner transmit."""
+        send(self._far, frame, frame[12:14])
+
+    def sent(self) -> list[bytes]:
+        """What arrived at the partner."""
+        return drain(self._far)
+
+    def received(self) -> list[bytes]:
+        """What arrived here."""
+        return drain(self._near)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._near.close()
+        self._far.close()
+
+
+class Tun:
+    """A device without a link-layer header; its other side is a descriptor."""
+
+    def __init__(self, netlink: IPRoute, name: str, family: int) -> None:
+        self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(self._fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+        self.index = netlink.link_lookup(ifname=name)[0]
+        netlink.link("set", ifname=name, state="up", mtu=DEVICE_MTU)
+        other = 10 - family
+        self.sentinel = bytes((other << 4,)) + b"that was all".ljust(59, b"!")
+        self._tap = tap(name)
+
+    def send_out(self, frame: bytes) -> None:
+        """Have the device transmit."""
+        send(self._tap, frame, ETHERTYPE[frame[0] >> 4].to_bytes(2, "big"))
+
+    def send_in(self, frame: bytes) -> None:
+        """Have the device receive."""
+        os.write(self._fd, frame)
+
+    def sent(self) -> list[bytes]:
+        """What came out of the descriptor."""
+        found = []
+        with suppress(BlockingIOError):
+            while True:
+                found.append(os.read(self._fd, FRAME_ROOM))
+        return found
+
+    def received(self) -> list[bytes]:
+        """What the device received."""
+        return drain(self._tap)
+
+    def close(self) -> None:
+        """Give the descriptors back; the device goes with them."""
+        self._tap.close()
+        os.close(self._fd)
+
+
+def tap(device: str) -> socket.socket:
+    """A packet socket on a device, seeing all."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+    made.bind((device, ETH_P_ALL))
+    return made
+
+
+def send(tap: socket.socket, frame: bytes, ethertype: bytes) -> None:
+    """Transmit a frame. The ethertype is named, as older kernels do not find it in the frame.
+
+    ENOBUFS tells that the egress hook dropped it.
+    """
+    try:
+        tap.sendto(frame, (tap.getsockname()[0], int.from_bytes(ethertype, "big")))
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+
+
+def drain(tap: socket.socket) -> list[bytes]:
+    """What a tap has seen coming in."""
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            frame, address = tap.recvfrom(FRAME_ROOM)
+            if address[2] != socket.PACKET_OUTGOING:
+                found.append(frame)
+    return found

@@ -1,0 +1,265 @@
+"""Flows: how one is found, kept or made anew ("tc_egress", steps 2 to 5), and what packets tell of it ("State")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tests.reference import tables
+from tests.reference.hashing import flow_hash, mix
+from tests.reference.reading import Packet
+from tests.reference.tables import (
+    ESTABLISHED,
+    Affinity,
+    Backend,
+    Ends,
+    Flow,
+    FlowKey,
+    Service,
+    ServiceKey,
+    State,
+    Tables,
+)
+
+SOURCE_PORT_TRIES = 8
+RST_WINDOW = 1 << 24
+SCTP_INIT = 1
+CHUNK_HEADER = 4
+
+
+class Dropped(Exception):
+    """The packet ends here, under a reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def key_of(ends: Ends, protocol: int, *, forward: bool) -> FlowKey:
+    """The key of a packet."""
+    return FlowKey(*ends, protocol, forward)
+
+
+def ends_of(key: FlowKey) -> Ends:
+    """The ends of the packets that a key names."""
+    return Ends(*key[:4])
+
+
+def other_key(key: FlowKey, flow: Flow) -> FlowKey:
+    """The key of the other half."""
+    return key_of(flow.to.turned(), key.protocol, forward=not key.forward)
+
+
+def answers(other: Flow | None, key: FlowKey) -> bool:
+    """Whether a half is the other half of the conversation whose packets have this key."""
+    return other is not None and other.to == ends_of(key).turned()
+
+
+def starts(packet: Packet) -> bool:
+    """A TCP SYN without ACK, or an SCTP INIT: a client that begins."""
+    if packet.protocol == tables.TCP:
+        return "S" in packet.header.flags and "A" not in packet.header.flags
+    return packet.protocol == tables.SCTP and len(packet.payload) >= CHUNK_HEADER and packet.payload[0] == SCTP_INIT
+
+
+def generation_matches(state: Tables, holder: Flow | Affinity) -> bool:
+    """Whether the backend is still the one that was chosen."""
+    backend = state.backends.get(holder.backend)
+    return backend is not None and backend.generation == holder.generation
+
+
+def kept_flow(state: Tables, packet: Packet, key: FlowKey, entry: Service) -> Flow | None:
+    """The flow that this packet belongs to, if it may go on (step 2)."""
+    flow = state.find(key)
+    if flow is None or not fits_entry(flow, entry):
+        return None
+    if packet.protocol == tables.TCP and starts(packet) and flow.state in (State.CLOSING, State.CLOSED):
+        return None
+    if "DIRECT" in flow.flags:
+        return flow
+    if packet.protocol == tables.UDP and entry.flags & {"DRAINING", "REJECT", "DROP"}:
+        return None
+    asks_anew = starts(packet) or packet.protocol == tables.UDP
+    return None if asks_anew and not generation_matches(state, flow) else flow
+
+
+def fits_entry(flow: Flow, entry: Service) -> bool:
+    """Whether the destination still is what it was when the flow began: a front end, or a backend's own address."""
+    if "DIRECT" in flow.flags:
+        return "DIRECT" in entry.flags and "FRONT_END" not in entry.flags
+    return "FRONT_END" in entry.flags
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A backend, and what a flow to it will carry."""
+
+    number: int
+    backend: Backend
+    service: int
+    flags: frozenset[str]
+
+
+def choose(state: Tables, key: FlowKey, entry: Service) -> Choice:
+    """The backend of a new flow (step 4)."""
+    if "FRONT_END" not in entry.flags:
+        itself = Backend(key.destination, key.destination_port, 0)
+        return Choice(tables.DIRECT_BACKEND, itself, 0, frozenset({"DIRECT"}))
+    number = affine_backend(state, key, entry)
+    if number is None:
+        slot = entry.base + (flow_hash(ends_of(key), key.protocol) * entry.count >> 32)
+        number = state.slots.get(slot)
+    backend = state.backends.get(number) if number is not None else None
+    if backend is None or backend.generation == 0:
+        raise Dropped("BACKEND_MISSING")
+    if entry.affinity:
+        state.affinity[key.source, entry.service] = Affinity(number, backend.generation, state.seconds)
+    flags = frozenset({"HAIRPIN", "SOURCE"}) if backend.address == key.source else frozenset()
+    return Choice(number, backend, entry.service, flags)
+
+
+def affine_backend(state: Tables, key: FlowKey, entry: Service) -> int | None:
+    """The backend that the client had last, while its affinity holds."""
+    last = state.affinity.get((key.source, entry.service)) if entry.affinity else None
+    if last is None or state.seconds - last.seen > entry.affinity or not generation_matches(state, last):
+        return None
+    return last.backend
+
+
+def new_flow(state: Tables, packet: Packet, key: FlowKey, entry: Service) -> Flow:
+    """Make both halves of a new conversation and give back the forward one."""
+    choice = choose(state, key, entry)
+    if packet.protocol == tables.SCTP and choice.backend.port != key.destination_port:
+        raise Dropped("SCTP_PORT")
+    forget_old(state, key)
+    to, flags = free_ends(state, key, choice)
+    if "HAIRPIN" in flags:
+        state.hairpin = True
+    first = State.UNANSWERED
+    if packet.protocol == tables.TCP:
+        first = State.OPENING if starts(packet) else State.PICKED_UP
+    generation = choice.backend.generation
+    flow = Flow(to, choice.number, generation, choice.service, state.seconds, first, flags)
+    reply_key = other_key(key, flow)
+    state.forget(reply_key)
+    state.flows_new[reply_key] = reply_half(key, flow)
+    state.flows_new[key] = flow
+    return flow
+
+
+def forget_old(state: Tables, key: FlowKey) -> None:
+    """Delete what an earlier conversation left under this key."""
+    for table in (state.flows, state.flows_new):
+        old = table.pop(key, None)
+        if old is None:
+            continue
+        reply_key = other_key(key, old)
+        for replies in (state.flows, state.flows_new):
+            if answers(replies.get(reply_key), key):
+                del replies[reply_key]
+
+
+def free_ends(state: Tables, key: FlowKey, choice: Choice) -> tuple[Ends, frozenset[str]]:
+    """What packets to the chosen backend become: with the client's port, or another if the reply key is taken."""
+    source = key.destination if "HAIRPIN" in choice.flags else key.source
+    ends = Ends(source, choice.backend.address, key.source_port, choice.backend.port)
+    if is_free(state, key, ends, choice):
+        return ends, choice.flags
+    if key.protocol != tables.SCTP:
+        start = flow_hash(ends_of(key), key.protocol)
+        for number in range(1, SOURCE_PORT_TRIES + 1):
+            other = ends._replace(source_port=0x8000 | mix((start + number) & 0xFFFFFFFF) & 0x7FFF)
+            if is_free(state, key, other, choice):
+                return other, choice.flags | {"SOURCE"}
+    raise Dropped("NO_SOURCE_PORT")
+
+
+def is_free(state: Tables, key: FlowKey, ends: Ends, choice: Choice) -> bool:
+    """Whether replies to these ends would belong to this conversation alone."""
+    if "HAIRPIN" in choice.flags and ServiceKey(ends.source, ends.source_port, key.protocol) in state.services:
+        return False
+    reply_key = key_of(ends.turned(), key.protocol, forward=False)
+    there = [table[reply_key] for table in (state.flows, state.flows_new) if reply_key in table]
+    return all(answers(flow, key) or not state.flow_lives(reply_key, flow) for flow in there)
+
+
+def reply_half(key: FlowKey, flow: Flow) -> Flow:
+    """The half that turns the answers back into what the client expects."""
+    return replace(flow, to=ends_of(key).turned(), ack=0, ack_seen=False)
+
+
+def mend(state: Tables, key: FlowKey, flow: Flow) -> bool:
+    """Write a kept flow's reply half anew if it is lost (step 5); False if its place is another conversation's."""
+    reply_key = other_key(key, flow)
+    there = state.find(reply_key)
+    if there is not None:
+        return answers(there, key)
+    state.forget(reply_key)
+    table = state.flows if state.flows.get(key) is flow else state.flows_new
+    table[reply_key] = replace(reply_half(key, flow), seen=state.seconds)
+    return True
+
+
+def follow(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> None:
+    """Bring both halves up to date with a packet ("State"). A half whose other is lost only notes the time."""
+    other = state.find(other_key(key, flow))
+    if other is not None and not answers(other, key):
+        other = None
+    if flow.seen != state.seconds:
+        flow.seen = state.seconds
+        if other is not None:
+            other.seen = state.seconds
+    if other is None:
+        return
+    promoted = follow_tcp(packet, key, flow, other) if packet.protocol == tables.TCP else follow_datagram(key, flow)
+    other.state = flow.state
+    if promoted:
+        promote(state, key)
+        promote(state, other_key(key, flow))
+
+
+def promote(state: Tables, key: FlowKey) -> None:
+    """Move a half to the answered flows."""
+    flow = state.flows_new.pop(key, None)
+    if flow is not None:
+        state.flows[key] = flow
+
+
+def follow_datagram(key: FlowKey, flow: Flow) -> bool:
+    """UDP and SCTP; whether the conversation has just been answered."""
+    if key.forward or flow.state is not State.UNANSWERED:
+        return False
+    flow.state = State.ANSWERED
+    return True
+
+
+def follow_tcp(packet: Packet, key: FlowKey, flow: Flow, other: Flow) -> bool:
+    """TCP; whether the conversation has just proved to be one."""
+    tcp = packet.header
+    if "R" in tcp.flags:
+        if flow.state not in ESTABLISHED or not other.ack_seen or (tcp.seq - other.ack) % (1 << 32) < RST_WINDOW:
+            flow.state = State.CLOSED
+        return False
+    if "S" in tcp.flags:
+        if flow.state is State.OPENING and not key.forward and "A" in tcp.flags:
+            flow.state = State.OPENING_ANSWERED
+            flow.ack = other.ack = (tcp.seq + 1) % (1 << 32)
+        return False
+    acked = key.forward and "A" in tcp.flags and tcp.ack == flow.ack
+    proved = (flow.state is State.OPENING_ANSWERED and acked) or (flow.state is State.PICKED_UP and not key.forward)
+    if proved:
+        flow.state = State.OPEN
+    if flow.state in ESTABLISHED and "A" in tcp.flags:
+        flow.ack, flow.ack_seen = tcp.ack, True
+    if "F" in tcp.flags:
+        flow.state = after_fin(flow.state, forward=key.forward)
+    return proved
+
+
+def after_fin(state: State, *, forward: bool) -> State:
+    """The state behind a FIN from one side."""
+    own, others = State.CLIENT_CLOSED, State.BACKEND_CLOSED
+    if not forward:
+        own, others = others, own
+    if state is State.OPEN:
+        return own
+    return State.CLOSING if state is others else state
