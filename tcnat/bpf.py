@@ -268,7 +268,7 @@ class Map:
     def delete(self, key: bytes) -> bool:
         """Remove an entry; False if there was none."""
         self._key.raw = key
-        result = _call(Command.MAP_DELETE_ELEM, self._element)
+        result = _call(Command.MAP_DELETE_ELEM, self._element, _Element.value.offset)  # the rest must be 0
         if result < 0 and result != -errno.ENOENT:
             raise _failure(f"map {self.name}: removal", -result)
         return result == 0
