@@ -148,6 +148,12 @@ def _masked(address: bytes, prefix: int) -> bytes:
 
 
 _IPV4_IN_IPV6 = bytes(10) + b"\xff\xff"
+_IPV6_LOOPBACK = bytes(15) + b"\x01"
+
+
+def is_loopback(address: bytes) -> bool:
+    """Whether an address is in 127.0.0.0/8 or is ::1."""
+    return address[0] == 127 if len(address) == 4 else address == _IPV6_LOOPBACK
 
 
 def format_address(address: bytes) -> str:
