@@ -1,0 +1,191 @@
+"""What Prometheus scrapes: kube-proxy's names where dashboards know them (rule 35), and tcnat's own.
+
+The agent's thread sets what it knows. The packet programs' counters are read from the maps by :class:`MapCollector`
+when they are scraped, without asking that thread. Labels are few: reasons and maps are fixed lists, and Services have
+series of their own only as long as there are at most ``SERVICES_WITH_SERIES`` of them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from struct import Struct
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from tcnat import __version__
+from tcnat.bpf import Map
+from tcnat.health import Health
+from tcnat.layout import COUNTER, SERVICE_COUNTER, Family
+from tcnat.model import ServicePortName
+from tcnat.reasons import reasons
+from tcnat.web import Answer, Route
+
+SERVICES_WITH_SERIES = 200
+SYNC_BUCKETS = tuple(0.001 * 2**power for power in range(15))
+PROGRAMMING_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+"""Seconds."""
+
+
+class Metrics:
+    """What the agent's thread tells. Each attribute is a metric of the name that stands with it."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        sync = "kubeproxy_sync_proxy_rules"
+        self.sync_seconds = Histogram(
+            f"{sync}_duration_seconds", "Time that a sync took.", buckets=SYNC_BUCKETS, registry=registry
+        )
+        self.programming_seconds = Histogram(
+            "kubeproxy_network_programming_duration_seconds",
+            "Time from a change of endpoints, as its slice tells it, to its being in the maps.",
+            buckets=PROGRAMMING_BUCKETS,
+            registry=registry,
+        )
+        self.last_sync = Gauge(f"{sync}_last_timestamp_seconds", "When the last sync ended.", registry=registry)
+        self.last_queued = Gauge(
+            f"{sync}_last_queued_timestamp_seconds", "When a sync was last asked for.", registry=registry
+        )
+        self.slices_changed = Counter(f"{sync}_endpoint_changes", "Changed endpoint slices.", registry=registry)
+        self.services_changed = Counter(f"{sync}_service_changes", "Changed Services.", registry=registry)
+        self.no_local_endpoints = Gauge(
+            f"{sync}_no_local_endpoints_total",
+            "Front ends with a Local policy and no endpoint on this node.",
+            ["traffic_policy"],
+            registry=registry,
+        )
+        self.pending = {
+            kind: Gauge(f"{sync}_{kind}_changes_pending", f"Changed {kind}s not in the maps yet.", registry=registry)
+            for kind in ("endpoint", "service")
+        }
+        self.sync_failures = Counter("tcnat_sync_failures", "Syncs that failed and are tried again.", registry=registry)
+        self.object_errors = Gauge("tcnat_object_errors", "Objects and files that cannot be used.", registry=registry)
+        self.front_ends = Gauge("tcnat_front_ends", "Front ends that are wanted.", registry=registry)
+        self.unfit = Gauge(
+            "tcnat_front_ends_unfit", "Front ends that a map has no room for.", ["map"], registry=registry
+        )
+        self.unserved = Gauge(
+            "tcnat_front_ends_unserved",
+            "Front ends of kinds that the datapath does not serve.",
+            ["kind"],
+            registry=registry,
+        )
+        self.devices = Gauge("tcnat_devices", "Devices that carry the programs.", ["role"], registry=registry)
+        Gauge("tcnat_build_info", "The version of tcnat.", ["version"], registry=registry).labels(__version__).set(1)
+
+
+class MapCollector(Collector):
+    """The counters of the packet programs, and how full the maps are, as they are when asked."""
+
+    def __init__(
+        self,
+        maps: Mapping[Family, Mapping[str, Map]],
+        names: Callable[[], Mapping[tuple[Family, int], ServicePortName]],
+        usage: Callable[[], Mapping[tuple[Family, str], tuple[int, int]]],
+    ) -> None:
+        """``names``: the service port of each service id. ``usage``: entries and capacity of each map. Both are called
+        from the server's threads."""
+        self._lock = threading.Lock()  # a Map has buffers of its own, and so is for one thread at a time
+        self._counters = {family: _own(found["counters"]) for family, found in maps.items()}
+        self._service_counters = {family: _own(found["service_counters"]) for family, found in maps.items()}
+        self._names = names
+        self._usage = usage
+
+    def collect(self) -> Iterator[Metric]:
+        """Prometheus' hook."""
+        with self._lock:
+            yield from self._reasons()
+            yield from self._services()
+            yield from self._fill()
+
+    def _reasons(self) -> Iterator[Metric]:
+        labels = ["family", "verdict", "reason"]
+        packets = CounterMetricFamily("tcnat_packets", "Packets by what became of them.", labels=labels)
+        octets = CounterMetricFamily("tcnat_bytes", "Bytes by what became of their packets.", labels=labels)
+        for family, counters in self._counters.items():
+            for reason in reasons():
+                values = read_summed(counters, reason.number, COUNTER.codec(family))
+                row = [family.name.lower(), reason.verdict, reason.name]
+                packets.add_metric(row, values[0])
+                octets.add_metric(row, values[1])
+        yield packets
+        yield octets
+
+    def _services(self) -> Iterator[Metric]:
+        labels = ["family", "namespace", "service", "port", "protocol"]
+        packets = CounterMetricFamily("tcnat_service_packets", "A Service's packets.", labels=[*labels, "direction"])
+        octets = CounterMetricFamily("tcnat_service_bytes", "A Service's bytes.", labels=[*labels, "direction"])
+        flows = CounterMetricFamily("tcnat_service_flows", "Flows that a Service was given.", labels=labels)
+        names = self._names()
+        omitted = len(names) > SERVICES_WITH_SERIES
+        for (family, number), name in () if omitted else sorted(names.items()):
+            values = read_summed(self._service_counters[family], number, SERVICE_COUNTER.codec(family))
+            row = [family.name.lower(), name.namespace, name.name, name.port, name.protocol.name]
+            for direction, at in (("forward", 0), ("reply", 2)):
+                packets.add_metric([*row, direction], values[at])
+                octets.add_metric([*row, direction], values[at + 1])
+            flows.add_metric(row, values[4])
+        yield packets
+        yield octets
+        yield flows
+        yield GaugeMetricFamily(
+            "tcnat_services_without_series",
+            f"Service ports without series of their own, because there are more than {SERVICES_WITH_SERIES}.",
+            value=len(names) if omitted else 0,
+        )
+
+    def _fill(self) -> Iterator[Metric]:
+        labels = ["family", "map"]
+        entries = GaugeMetricFamily("tcnat_map_entries", "Entries in use.", labels=labels)
+        capacity = GaugeMetricFamily("tcnat_map_capacity", "Entries that there is room for.", labels=labels)
+        for (family, name), (used, room) in sorted(self._usage().items()):
+            entries.add_metric([family.name.lower(), name], used)
+            capacity.add_metric([family.name.lower(), name], room)
+        yield entries
+        yield capacity
+
+
+class HealthCollector(Collector):
+    """How often /healthz and /livez answered what."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        """Prometheus' hook."""
+        for endpoint in ("healthz", "livez"):
+            family = CounterMetricFamily(
+                f"kubeproxy_proxy_{endpoint}", f"Answers of /{endpoint} by status.", labels=["code"]
+            )
+            for (answered, status), count in sorted(self._health.answered.copy().items()):
+                if answered == endpoint:
+                    family.add_metric([str(int(status))], count)
+            yield family
+
+
+def routes(registry: CollectorRegistry, mode: str) -> dict[str, Route]:
+    """/metrics, and /proxyMode (rule 34), which answers ``mode``."""
+
+    def metrics(accept: str) -> Answer:
+        encode, content_type = choose_encoder(accept)
+        return Answer(200, encode(registry), content_type)
+
+    return {"/metrics": metrics, "/proxyMode": lambda _accept: Answer(200, mode.encode())}
+
+
+def read_summed(counters: Map, index: int, codec: Struct) -> tuple[int, ...]:
+    """The fields of one entry of a per-CPU map, each summed over the CPUs; 0 for an index beyond the map."""
+    raw = counters.lookup(index.to_bytes(4, "little")) if index < counters.max_entries else None
+    if raw is None:
+        return tuple(codec.unpack(bytes(codec.size)))
+    return tuple(map(sum, zip(*codec.iter_unpack(raw), strict=True)))
+
+
+def _own(shared: Map) -> Map:
+    """The same map by a descriptor and buffers of one's own."""
+    return Map(os.dup(shared.fd), shared.type, shared.key_size, shared.value_size, shared.max_entries, shared.name)

@@ -1,0 +1,41 @@
+"""How large the maps are to be that are made anew, from what they have to hold at first. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tcnat import maglev
+from tcnat.layout import MAPS
+from tcnat.model import FrontEnd, ServicePortName
+
+ROOM_TO_GROW = 4
+"""How many times the present need a map has room for, at least."""
+
+
+def map_entries(front_ends: Iterable[FrontEnd], flows: int) -> dict[str, int]:
+    """Map -> entries: never fewer than the layout's own, and powers of two. ``flows`` is the size of the flow table.
+
+    The same for both families, so that either may come to hold all of it.
+    """
+    fronts = slots = 0
+    addresses: set[bytes] = set()
+    backends: dict[ServicePortName, set[object]] = defaultdict(set)
+    for front_end in front_ends:
+        fronts += 1
+        slots += maglev.table_size(len(front_end.backends))
+        addresses.add(front_end.key.address)
+        backends[front_end.service].update(front_end.backends)
+    numbers = sum(map(len, backends.values()))
+    need = {
+        "services": fronts + len(addresses) + 2 * numbers,
+        "slots": slots,
+        "backends": numbers,
+        "service_counters": len(backends),
+    }
+    return {"flows": flows, **{name: _entries(name, entries) for name, entries in need.items()}}
+
+
+def _entries(name: str, need: int) -> int:
+    wanted = need * ROOM_TO_GROW
+    return max(MAPS[name].entries, 1 << max(wanted - 1, 0).bit_length())

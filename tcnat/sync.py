@@ -1,0 +1,167 @@
+"""From changed objects to changed maps: the part of the agent that owns the maps. One thread, no waiting."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+from tcnat.bpf import BpfError
+from tcnat.health import Health
+from tcnat.layout import Family
+from tcnat.metrics import Metrics
+from tcnat.model import FrontEnd, FrontEndKey, Verdict
+from tcnat.objects import Problem
+from tcnat.plan import Unfit
+from tcnat.sources import Changes
+from tcnat.wanted import Effect, Wanted
+
+MANY = 10
+"""Front ends that are named one by one in the log where they do not fit."""
+
+log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """What is asked of one family's maps; see :class:`tcnat.maps.MapStore`."""
+
+    unfit: dict[FrontEndKey, Unfit]
+
+    def read(self) -> object: ...
+    def sync(self, changed: Mapping[FrontEndKey, FrontEnd | None], /) -> int: ...
+    def resync(self, wanted: Mapping[FrontEndKey, FrontEnd], /) -> int: ...
+
+
+class Syncer:
+    """Keeps the maps in step with what the objects want.
+
+    A family whose maps were never read, or whose last sync failed, is *stale*: its next sync reads the maps and goes by
+    the difference. While there are problems with the objects, a stale family keeps the front ends that nobody is known
+    to want: they may belong to the broken ones.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        stores: Mapping[Family, Store],
+        metrics: Metrics,
+        health: Health,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives seconds since the epoch."""
+        self._wanted = wanted
+        self._stores = stores
+        self._metrics = metrics
+        self._health = health
+        self._clock = clock
+        self._started = clock()
+        self._pending: dict[Family, dict[FrontEndKey, FrontEnd | None]] = {family: {} for family in stores}
+        self._triggers: list[str] = []
+        self._stale = set(stores)
+        self._keeping: set[Family] = set()  # families with front ends that were kept for the sake of broken objects
+        self._unfit: dict[FrontEndKey, Unfit] = {}
+        self._local_drops: set[FrontEndKey] = set()
+        self._failure = ""
+
+    def take(self, changes: Changes) -> None:
+        """Work out what changed objects want; :meth:`sync` writes it."""
+        effect = self._wanted.apply(changes)
+        for key, front_end in effect.front_ends.items():
+            self._pending[Family(key.family)][key] = front_end
+            drops = front_end is not None and front_end.verdict is Verdict.DROP
+            (self._local_drops.add if drops else self._local_drops.discard)(key)
+        self._triggers += effect.triggers
+        self._count(effect)
+
+    def sync(self, problems: Collection[Problem]) -> bool:
+        """Write what is pending. False if a map could not be written: it is to be tried again. ``problems`` are those
+        of the objects at present."""
+        started = self._clock()
+        written = {family: self._sync_family(family, bool(problems)) for family in self._stores}
+        ended = self._clock()
+        self._metrics.sync_seconds.observe(ended - started)
+        self._metrics.object_errors.set(len(problems))
+        self._tell_unfit()
+        if None in written.values():
+            self._metrics.sync_failures.inc()
+            return False
+        self._failure = ""
+        self._health.node_eligible = not self._wanted.node_leaves
+        self._health.synced(ended, [str(problem) for problem in problems])
+        self._metrics.last_sync.set(ended)
+        self._observe_programming(ended)
+        total = sum(filter(None, written.values()))
+        level = logging.INFO if total else logging.DEBUG
+        ms = (ended - started) * 1000
+        log.log(level, "synced front_ends=%d written=%d ms=%.1f", len(self._wanted.front_ends), total, ms)
+        return True
+
+    def _sync_family(self, family: Family, broken_objects: bool) -> int | None:
+        """Entries written; None if that failed."""
+        store = self._stores[family]
+        try:
+            if family in self._stale:
+                store.read()
+                written = self._sync_stale(family, store, keep=broken_objects)
+            elif family in self._keeping and not broken_objects:
+                written = store.resync(self._of(family))
+                self._keeping.discard(family)
+            else:
+                written = store.sync(self._pending[family]) if self._pending[family] else 0
+        except BpfError as error:
+            self._stale.add(family)
+            if str(error) != self._failure:
+                self._failure = str(error)
+                log.error("sync failed: %s; it is tried again", error)
+            return None
+        self._stale.discard(family)
+        self._pending[family].clear()
+        return written
+
+    def _sync_stale(self, family: Family, store: Store, *, keep: bool) -> int:
+        wanted = self._of(family)
+        if not keep:
+            self._keeping.discard(family)
+            return store.resync(wanted)
+        self._keeping.add(family)
+        gone = {key: None for key, front_end in self._pending[family].items() if front_end is None}
+        return store.sync({**wanted, **gone})
+
+    def _of(self, family: Family) -> dict[FrontEndKey, FrontEnd]:
+        return {key: front_end for key, front_end in self._wanted.front_ends.items() if key.family == family}
+
+    def _count(self, effect: Effect) -> None:
+        metrics = self._metrics
+        metrics.services_changed.inc(effect.services)
+        metrics.slices_changed.inc(effect.slices)
+        metrics.front_ends.set(len(self._wanted.front_ends))
+        metrics.no_local_endpoints.labels("internal").set(len(self._local_drops))
+
+    def _tell_unfit(self) -> None:
+        """Name the front ends that came to be without room, and say when they have it."""
+        unfit = {key: each for store in self._stores.values() for key, each in store.unfit.items()}
+        if unfit == self._unfit:
+            return
+        fresh = [each for key, each in unfit.items() if self._unfit.get(key) != each]
+        for each in fresh[:MANY]:
+            key, service = each.front_end.key, each.front_end.service
+            log.error("no room front_end=%s service=%s map=%s entries=%d", key, service, each.map, each.entries)
+        if len(fresh) > MANY:
+            log.error("no room for %d more front ends; tcnat status names them all", len(fresh) - MANY)
+        for key in [key for key in self._unfit if key not in unfit][:MANY]:
+            log.info("room again front_end=%s", key)
+        for name in {each.map for each in (*unfit.values(), *self._unfit.values())}:
+            self._metrics.unfit.labels(name).set(sum(each.map == name for each in unfit.values()))
+        self._unfit = unfit
+
+    def _observe_programming(self, now: float) -> None:
+        """Rule 36: how long it took from the change that a slice's annotation tells of."""
+        for trigger in self._triggers:
+            try:
+                began = datetime.datetime.fromisoformat(trigger).timestamp()
+            except ValueError:
+                continue
+            if began >= self._started:
+                self._metrics.programming_seconds.observe(max(now - began, 0))
+        self._triggers = []

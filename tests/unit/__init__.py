@@ -1,0 +1,1 @@
+"""Tests without root, named after the modules that they test."""

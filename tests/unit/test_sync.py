@@ -1,0 +1,198 @@
+"""From changed objects to changed maps, with maps that are plain dicts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import pytest
+
+from tcnat.bpf import BpfError
+from tcnat.health import Health
+from tcnat.layout import Family
+from tcnat.metrics import Metrics
+from tcnat.model import FrontEnd, FrontEndKey
+from tcnat.objects import Problem
+from tcnat.plan import Unfit
+from tcnat.sync import Syncer
+from tcnat.wanted import Wanted
+
+from .samples import DNS, NODE, WEB, backends, changes, service, slice_of
+
+START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+BROKEN = [Problem("a.yaml", "not YAML")]
+
+
+class FakeStore:
+    """Front ends in a dict, of which ``room`` fit; ``fails`` makes the next writes fail."""
+
+    def __init__(self, *present: FrontEndKey, room: int = 100) -> None:
+        self.kernel: dict[FrontEndKey, FrontEnd | None] = dict.fromkeys(present)
+        self.unfit: dict[FrontEndKey, Unfit] = {}
+        self.room = room
+        self.fails = 0
+        self.calls: list[str] = []
+
+    def read(self) -> None:
+        self.calls.append("read")
+
+    def sync(self, changed: Mapping[FrontEndKey, FrontEnd | None]) -> int:
+        self.calls.append("sync")
+        if self.fails:
+            self.fails -= 1
+            raise BpfError("map slots: update: No space", 28)
+        for key, front_end in changed.items():
+            self.unfit.pop(key, None)
+            if front_end is None:
+                self.kernel.pop(key, None)
+            elif key in self.kernel or len(self.kernel) < self.room:
+                self.kernel[key] = front_end
+            else:
+                self.unfit[key] = Unfit(front_end, "services", self.room)
+        return len(changed)
+
+    def resync(self, wanted: Mapping[FrontEndKey, FrontEnd]) -> int:
+        self.calls.append("resync")
+        return self.sync({**dict.fromkeys(self.kernel), **wanted})
+
+
+class Bench:
+    """A syncer over a fake store, with a clock that the test moves."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self.now = START
+        self.store = store
+        self.metrics = Metrics()
+        self.health = Health(60, START)
+        self.syncer = Syncer(Wanted(NODE), {Family.IPV4: store}, self.metrics, self.health, lambda: self.now)
+
+    def apply(self, *objects, gone=(), problems=()) -> bool:
+        self.syncer.take(changes(*objects, gone=gone))
+        return self.syncer.sync(problems)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(FakeStore())
+
+
+WEB_OBJECTS = (service("web"), slice_of("web", "10.0.0.1"))
+DNS_OBJECTS = (service("dns", "10.96.0.2"), slice_of("dns", "10.0.0.2"))
+
+
+def test_the_first_sync_reads_the_maps_and_removes_what_nobody_wants() -> None:
+    bench = Bench(FakeStore(WEB, DNS))
+    assert bench.apply(*WEB_OBJECTS)
+    assert bench.store.calls == ["read", "resync", "sync"]
+    assert set(bench.store.kernel) == {WEB}
+
+
+def test_later_syncs_write_only_what_changed(bench: Bench) -> None:
+    bench.apply(*WEB_OBJECTS, *DNS_OBJECTS)
+    bench.store.calls.clear()
+    bench.apply(slice_of("web", "10.0.0.1", "10.0.0.9"))
+    assert bench.store.calls == ["sync"]
+    assert bench.store.kernel[WEB].backends == backends("10.0.0.1", "10.0.0.9")
+    bench.store.calls.clear()
+    bench.apply()
+    assert bench.store.calls == []
+
+
+def test_with_broken_objects_at_the_start_nothing_is_removed_until_they_are_mended() -> None:
+    bench = Bench(FakeStore(WEB, DNS))
+    bench.apply(*WEB_OBJECTS, problems=BROKEN)
+    assert set(bench.store.kernel) == {WEB, DNS}
+    bench.apply(gone=(WEB_OBJECTS[0],), problems=BROKEN)
+    assert set(bench.store.kernel) == {DNS}
+    bench.apply(problems=[])
+    assert set(bench.store.kernel) == set()
+
+
+def test_objects_that_break_later_hold_up_no_removal(bench: Bench) -> None:
+    bench.apply(*WEB_OBJECTS, *DNS_OBJECTS)
+    bench.apply(gone=(WEB_OBJECTS[0],), problems=BROKEN)
+    assert set(bench.store.kernel) == {DNS}
+
+
+def test_a_failed_sync_is_told_once_and_made_up_for_from_what_the_maps_hold(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.apply(*WEB_OBJECTS)
+    bench.store.fails = 2
+    assert not bench.apply(*DNS_OBJECTS)
+    assert not bench.syncer.sync([])
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "sync failed: map slots: update: No space; it is tried again"
+    ]
+    assert bench.health.last_updated == START
+    assert bench.metric("tcnat_sync_failures_total") == 2
+    bench.store.calls.clear()
+    assert bench.syncer.sync([])
+    assert bench.store.calls == ["read", "resync", "sync"]
+    assert set(bench.store.kernel) == {WEB, DNS}
+
+
+def test_a_failed_sync_forgets_no_removal_while_objects_are_broken(bench: Bench) -> None:
+    bench.apply(*WEB_OBJECTS, *DNS_OBJECTS)
+    bench.store.fails = 1
+    assert not bench.apply(gone=(WEB_OBJECTS[0],), problems=BROKEN)
+    assert bench.syncer.sync(BROKEN)
+    assert set(bench.store.kernel) == {DNS}
+
+
+def test_front_ends_without_room_are_named_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench(FakeStore(room=1))
+    assert bench.apply(*WEB_OBJECTS, *DNS_OBJECTS)
+    assert "no room front_end=10.96.0.2:80/TCP service=default/dns map=services entries=1" in caplog.text
+    assert bench.metric("tcnat_front_ends_unfit", map="services") == 1
+    caplog.clear()
+    bench.apply(slice_of("web", "10.0.0.7"))
+    assert "no room" not in caplog.text
+    bench.apply(gone=DNS_OBJECTS)
+    assert "room again front_end=10.96.0.2:80/TCP" in caplog.text
+    assert bench.metric("tcnat_front_ends_unfit", map="services") == 0
+
+
+def test_hundreds_without_room_are_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(FakeStore(room=0))
+    bench.apply(*(service(f"s{number}", port=number) for number in range(1, 301)))
+    assert len(caplog.records) == 11
+    assert "290 more" in caplog.text
+    assert bench.metric("tcnat_front_ends_unfit", map="services") == 300
+
+
+def test_health_and_metrics_tell_of_the_sync(bench: Bench) -> None:
+    bench.now = START + 5
+    bench.apply(*WEB_OBJECTS, problems=BROKEN)
+    assert bench.health.last_updated == START + 5
+    assert bench.health.errors == ("a.yaml: not YAML",)
+    assert bench.metric("tcnat_object_errors") == 1
+    assert bench.metric("tcnat_front_ends") == 1
+    assert bench.metric("kubeproxy_sync_proxy_rules_service_changes_total") == 1
+    assert bench.metric("kubeproxy_sync_proxy_rules_endpoint_changes_total") == 1
+    assert bench.metric("kubeproxy_sync_proxy_rules_last_timestamp_seconds") == START + 5
+    assert bench.metric("kubeproxy_sync_proxy_rules_duration_seconds_count") == 1
+
+
+def test_the_latency_of_a_change_counts_from_its_trigger_time_and_not_from_before_the_start(bench: Bench) -> None:
+    bench.now = START + 10
+    bench.apply(
+        service("web"),
+        slice_of("web", "10.0.0.1", name="new", trigger="2026-01-01T00:00:07.5Z"),
+        slice_of("web", "10.0.0.2", name="old", trigger="2025-12-31T23:59:59Z"),
+        slice_of("web", "10.0.0.3", name="odd", trigger="yesterday"),
+    )
+    assert bench.metric("kubeproxy_network_programming_duration_seconds_count") == 1
+    assert bench.metric("kubeproxy_network_programming_duration_seconds_sum") == pytest.approx(2.5)
+
+
+def test_a_local_policy_without_local_endpoint_is_counted(bench: Bench) -> None:
+    bench.apply(service("web", internalTrafficPolicy="Local"), slice_of("web", "10.0.0.1", nodeName="elsewhere"))
+    name = "kubeproxy_sync_proxy_rules_no_local_endpoints_total"
+    assert bench.metric(name, traffic_policy="internal") == 1
+    bench.apply(slice_of("web", "10.0.0.1", nodeName=NODE))
+    assert bench.metric(name, traffic_policy="internal") == 0
