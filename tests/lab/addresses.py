@@ -55,6 +55,10 @@ def pod_network(number: int) -> Network:
     return Network(f"10.3.{number}", f"fd03:0:0:{number}")
 
 
+SERVICE_NETWORK = Addresses("10.96.0.0/16", "fd96::/112")
+"""Where all ClusterIPs lie."""
+
+
 def service_addresses(number: int) -> Addresses:
     """The ClusterIPs of a Service; no host has a route to them but the default one."""
     return Addresses(f"10.96.{number >> 8}.{number & 255}", f"fd96::{number:x}")

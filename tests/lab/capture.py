@@ -29,16 +29,22 @@ class Capture:
     it off.
     """
 
-    def __init__(self, lab: Lab, host: Host, device: str = "eth0", what: str = "ip or ip6") -> None:
+    def __init__(self, lab: Lab, host: Host, device: str = "eth0", *, received_only: bool = False) -> None:
         name = f"{host.role}-{device}-{next(_numbers)}"
         self.file = lab.directory / f"{name}.pcap"
-        self._start = (lab, host, device, what, f"{name}.log")
+        self._start = (lab, host, device, f"{name}.log", ["-Q", "in"] if received_only else [])
 
     def __enter__(self) -> Self:
-        lab, host, device, what, log = self._start
-        options = ["--immediate-mode", "--packet-buffered", "--buffer-size=16384", "--snapshot-length=262144"]
+        lab, host, device, log, direction = self._start
+        options = [
+            "--immediate-mode",
+            "--packet-buffered",
+            "--buffer-size=16384",
+            "--snapshot-length=262144",
+            *direction,
+        ]
         self._program = lab.start(
-            host, "tcpdump", "-i", device, "-n", "-Z", "root", *options, "-w", self.file, what, log=log
+            host, "tcpdump", "-i", device, "-n", "-Z", "root", *options, "-w", self.file, "ip or ip6", log=log
         )
         self._program.wait_for(lambda: "listening on" in self._program.output(), "tcpdump to listen")
         return self

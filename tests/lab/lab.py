@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +36,7 @@ class Host(Namespace):
         self.role = role
         self.addresses = addresses
 
-    def offloads(self, device: str, **features: bool) -> None:
+    def offloads(self, device: str, **features: int) -> None:
         """Switch features of a device: ``offloads("eth0", tx=False)``. Devices without one of them keep silent."""
         words = [word for name, on in features.items() for word in (name, "on" if on else "off")]
         self.run("ethtool", "-K", device, *words)
@@ -47,9 +46,9 @@ class Lab:
     """Build with ``with``; whatever happens inside, all of it is removed at the end, unless ``keep`` is called.
 
     ``pods`` = 0: the client is a pod VM, and the node too. Else the node is a host of its own with that many pods, of
-    which the first is the client. ``narrow``: the MTU of a link between two routers on the way to the backends.
-    ``offloads``: whether the devices of client, pods, node and backends compute checksums and cut segments late;
-    routers always do as they find it. ``name`` is for labs that outlive the process.
+    which the first is the client. ``mtu`` is that of all links; ``narrow``: the MTU of a link between two routers
+    on the way to the backends. ``offloads``: whether the devices of client, pods, node and backends compute
+    checksums and cut segments late; routers always do as they find it. ``name`` is for labs that outlive the process.
     """
 
     def __init__(
@@ -58,15 +57,18 @@ class Lab:
         backends: int = 3,
         pods: int = 0,
         narrow: int | None = None,
+        mtu: int = 1500,
         offloads: bool = True,
         name: str | None = None,
     ) -> None:
         self.name = name or stale.owned_name(next(_numbers))
         self.directory = stale.DIRECTORIES / self.name
+        self.files = self.directory / "files"
         self.pins = stale.BPFFS / self.name
         self.kept = False
         self._offloads = offloads
         self._narrow = narrow
+        self._mtu = mtu
         self._wanted = (backends, pods)
         self._cleanup = ExitStack()
         self.backends: list[Host] = []
@@ -108,7 +110,7 @@ class Lab:
 
     def _build(self) -> None:
         backends, pods = self._wanted
-        os.mkdir(self.directory, 0o755)
+        self.files.mkdir(parents=True)
         self.router = self._host("router", CLIENT_NETWORK.near)
         self.router.sysctl(_FORWARDING)
         self.far_router = self.router if self._narrow is None else self._far_router(self._narrow)
@@ -131,9 +133,9 @@ class Lab:
     def _attach(self, gateway: Host, role: str, network: Network) -> Host:
         """A new host whose eth0 is wired to a device of the gateway's, named after the host's role."""
         host = self._host(role, network.far)
-        gateway.ip(f"link add {role} type veth peer name eth0 netns {host.name}")
-        _up(gateway, role, network.near)
-        _up(host, "eth0", network.far)
+        gateway.ip(f"link add {role} mtu {self._mtu} type veth peer name eth0 mtu {self._mtu} netns {host.name}")
+        up(gateway, role, network.near)
+        up(host, "eth0", network.far)
         host.ip(f"route add default via {network.near.v4}", f"route add default via {network.near.v6}")
         if not self._offloads:
             off = dict.fromkeys(OFFLOADS, False)
@@ -156,7 +158,8 @@ class Lab:
         host.ip(f"route add {network.v4}.0/24 via {via.v4}", f"route add {network.v6}::/64 via {via.v6}")
 
 
-def _up(host: Namespace, device: str, addresses: Addresses) -> None:
+def up(host: Namespace, device: str, addresses: Addresses) -> None:
+    """Give a device of the host's its addresses (a /24 and a /64), and set it up."""
     host.ip(
         f"address add {addresses.v4}/24 dev {device}",
         f"address add {addresses.v6}/64 dev {device} nodad",

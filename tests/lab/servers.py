@@ -36,20 +36,20 @@ http {{
         default_type text/plain;
         add_header Backend {role};
         location / {{ return 200 "{role}\\n"; }}
-        location /files/ {{ root {directory}; limit_rate 1m; }}
+        location /files/ {{ root {directory}; }}
+        location /slow/ {{ alias {directory}/files/; limit_rate 1m; }}
     }}
 }}
 """
 
 
 class Web:
-    """nginx: ``/`` answers with the host's role, ``/files/NAME`` with that file of the lab's directory, 1 MB a
-    second."""
+    """nginx: ``/`` answers with the host's role, ``/files/NAME`` with that file of the lab's directory, ``/slow/NAME``
+    with the same at 1 MB a second."""
 
     def __init__(self, lab: Lab, host: Host, port: int = WEB_PORT) -> None:
         self.home = lab.directory / f"nginx-{host.role}-{port}"
         self.home.mkdir()
-        (lab.directory / "files").mkdir(exist_ok=True)
         configuration = self.home / "nginx.conf"
         configuration.write_text(_NGINX.format(home=self.home, port=port, role=host.role, directory=lab.directory))
         self._program = lab.start(host, "nginx", "-c", configuration, log=f"nginx-{host.role}-{port}.log")

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from tcnat.layout import Family
 
@@ -41,15 +42,16 @@ class Stage:
         """The hosts behind the router, each with an echo server."""
         return self.lab.backends
 
-    def service(
-        self,
-        hosts: Iterable[Host] | None = None,
-        ports: tuple[Port, ...] = ECHO,
-        affinity_seconds: int = 0,
-    ) -> Service:
+    def service(self, hosts: Iterable[Host] | None = None, **options: Any) -> Service:
         """A new Service on these hosts (all backends unless told otherwise), in force when this returns."""
-        endpoints = tuple(host.addresses for host in (self.backends if hosts is None else hosts))
-        service = Service(next(self._numbers), ports, endpoints, affinity_seconds)
+        chosen = self.backends if hosts is None else hosts
+        return self.service_on([host.addresses for host in chosen], **options)
+
+    def service_on(
+        self, endpoints: Iterable[Addresses], ports: tuple[Port, ...] = ECHO, affinity_seconds: int = 0
+    ) -> Service:
+        """A new Service on these addresses, in force when this returns."""
+        service = Service(next(self._numbers), ports, tuple(endpoints), affinity_seconds)
         self.agent.put(service)
         return service
 
@@ -77,8 +79,3 @@ def stage(lab: Lab, options: Iterable[str] = ()) -> Iterator[Stage]:
         hosts = [*lab.backends, *(lab.pods or [lab.client])]
         echoes = {host.role: stack.enter_context(Echo(host, host.role, ECHO_TARGET)) for host in hosts}
         yield Stage(lab, Agent(lab, options=options), echoes)
-
-
-def endpoints(hosts: Iterable[Host]) -> tuple[Addresses, ...]:
-    """The addresses of hosts, as a Service's endpoints."""
-    return tuple(host.addresses for host in hosts)

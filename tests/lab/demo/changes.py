@@ -21,10 +21,10 @@ class Download:
 
     def __init__(self, scene: Scene, number: int) -> None:
         directory = scene.lab.directory
-        (directory / "files" / "file").write_bytes(b"x" * FILE_SIZE)
+        (scene.lab.files / "file").write_bytes(b"x" * FILE_SIZE)
         self._headers = directory / f"download-{number}.headers"
         self._body = directory / f"download-{number}"
-        url = WEB.addresses.url(Family.IPV4, 80, "/files/file")
+        url = WEB.addresses.url(Family.IPV4, 80, "/slow/file")
         words = ["curl", "-sS", "-D", str(self._headers), "-o", str(self._body), url]
         self._program = scene.lab.start(scene.lab.client, *words, log=f"download-{number}.log")
 
