@@ -199,7 +199,9 @@ class Map:
         fd = _open_pin(path)
         facts = _descriptor_facts(fd)
         wanted = {"map_type": int(type), "key_size": key_size, "value_size": value_size}
-        wrong = [f"{fact} {facts[fact]}, not {value}" for fact, value in wanted.items() if facts.get(fact, value) != value]
+        wrong = [
+            f"{fact} {facts[fact]}, not {value}" for fact, value in wanted.items() if facts.get(fact, value) != value
+        ]
         if wrong:
             os.close(fd)
             raise BpfError(f"{path} is another map than expected ({', '.join(wrong)})", errno.EINVAL)

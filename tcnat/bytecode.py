@@ -1,8 +1,8 @@
 """Compiled programs as data, and the cache that keeps them.
 
-Bytecode is what bcc makes of ``bpf/``, with map descriptors taken out again and names put in their place, so that it can
-be loaded on any kernel without bcc. An entry of the cache is one family's programs, keyed by the source, the bcc version and
-the architecture. A node whose cache is warm, or that was shipped one, needs no bcc, no LLVM and no headers.
+Bytecode is what bcc makes of ``bpf/``, with map descriptors taken out again and names put in their place, so that it
+can be loaded on any kernel without bcc. An entry of the cache is one family's programs, keyed by the source, the bcc
+version and the architecture. A node whose cache is warm, or that was shipped one, needs no bcc, no LLVM and no headers.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def bytecode(family: Family) -> Bytecode:
         return cached
     if bcc is None:
         raise TcnatError(
-            f"no bytecode for IPv{family} in {' or '.join(map(str, cache_directories()))}, and no bcc to compile it with: "
+            f"no bytecode for IPv{family} in {' or '.join(map(str, cache_directories()))}, and no bcc to compile it: "
             "install python3-bpfcc and linux-libc-dev, or copy a warm cache there"
         )
     compiled = compile_apart(family)

@@ -1,7 +1,7 @@
-"""The short-lived process that compiles: ``python -m tcnat.compiler 4|6 [DIRECTORY]`` writes a family's bytecode to stdout.
+"""The short-lived process that compiles: ``python -m tcnat.compiler 4|6 [DIRECTORY]`` writes bytecode to stdout.
 
-The only importer of bcc. bcc makes the maps of what it compiles, so this needs the same rights as loading; they have one
-entry each and vanish with the process. No kernel headers are needed: see ``bpf/shim``.
+The only importer of bcc. bcc makes the maps of what it compiles, so this needs the same rights as loading; they have
+one entry each and vanish with the process. No kernel headers are needed: see ``bpf/shim``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from pathlib import Path
 import msgspec
 
 from tcnat.bpf import raise_memlock
-from tcnat.bytecode import ENTRIES, Bytecode, bcc_version, extract_program, joined_source, source_digest, source_directory
+from tcnat.bytecode import (
+    ENTRIES,
+    Bytecode,
+    bcc_version,
+    extract_program,
+    joined_source,
+    source_digest,
+    source_directory,
+)
 from tcnat.layout import MAPS, Family
 
 PROGRAMS: dict[str, dict[Family, tuple[str, ...]]] = {
@@ -64,9 +72,7 @@ def compile_family(family: Family, directory: Path) -> Bytecode:
             cflags=[f"-DFAMILY={int(family)}", "-Wno-unknown-attributes", *include_directories()],
         )
         descriptors = {bcc.lib.bpf_table_fd(module.module, name.encode()): name for name in MAPS}
-        programs += [
-            extract_program(name, module.dump_func(name), descriptors) for name in PROGRAMS[entry][family]
-        ]
+        programs += [extract_program(name, module.dump_func(name), descriptors) for name in PROGRAMS[entry][family]]
     return Bytecode(
         family=int(family),
         source=source_digest(family, directory),

@@ -1,9 +1,9 @@
 """Putting programs and maps into the kernel, and finding the ones that an earlier run left pinned.
 
 What is pinned under ``<pins>/v<layout>/ipv4`` (and ``ipv6``): every map by its name, ``program_egress`` and
-``program_ingress``, and ``code_<digest>``, the tail-call map under a name that tells which bytecode it belongs to. A start
-that finds its own bytecode there adopts everything and writes nothing; one with other bytecode loads it beside the old,
-then puts the new pins over the old ones. Traffic goes through the old programs until the filters are replaced.
+``program_ingress``, and ``code_<digest>``, the tail-call map under a name that tells which bytecode it belongs to. A
+start that finds its own bytecode there adopts everything and writes nothing; one with other bytecode loads it beside
+the old, then puts the new pins over the old ones. Traffic goes through the old programs until the filters are replaced.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def load(
     raise_memlock()
     mount_bpffs(pins)
     with_lru = has_lru() if lru is None else lru
-    return {family: _load_pinned(family_directory(pins, family), family, entries or {}, with_lru) for family in families}
+    sizes = entries or {}
+    return {family: _load_pinned(family_directory(pins, family), family, sizes, with_lru) for family in families}
 
 
 def load_private(family: Family, entries: Mapping[str, int] | None = None, lru: bool | None = None) -> Loaded:
@@ -137,7 +138,9 @@ def mount_bpffs(pins: Path) -> None:
         return
     target = Path("/sys/fs/bpf")
     if not pins.is_relative_to(target):
-        raise TcnatError(f"{pins} is not in a bpffs: mount one there (mount -t bpf bpf {existing}) or choose another pin path")
+        raise TcnatError(
+            f"{pins} is not in a bpffs: mount one (mount -t bpf bpf {existing}) or choose another pin path"
+        )
     done = subprocess.run(["mount", "-t", "bpf", "bpf", str(target)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise TcnatError(f"no bpffs at {target} and it cannot be mounted: {done.stderr.strip() or 'mount failed'}")
@@ -204,9 +207,7 @@ def _load_pinned(directory: Path, family: Family, entries: Mapping[str, int], lr
     return loaded
 
 
-def _adopt_or_create(
-    directory: Path, layout: MapLayout, family: Family, entries: Mapping[str, int], lru: bool
-) -> Map:
+def _adopt_or_create(directory: Path, layout: MapLayout, family: Family, entries: Mapping[str, int], lru: bool) -> Map:
     path = directory / layout.name
     if path.exists():
         return _open(path, layout, family)

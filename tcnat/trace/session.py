@@ -1,0 +1,134 @@
+"""Turning tracing on in the maps, reading what comes, and turning it off again whatever happens."""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tcnat.errors import TcnatError
+from tcnat.layout import SETTINGS, TRACE, Family, port_bytes
+from tcnat.loader import Loaded
+from tcnat.trace.record import Decision, Pairing, decode
+from tcnat.trace.ring import Ring
+
+_FIRST = bytes(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which packets to trace; what is None is any. ``services`` are ids by family."""
+
+    address: bytes | None = None
+    port: int = 0
+    protocol: int = 0
+    services: Mapping[Family, int] | None = None
+    device: int = 0
+    snap: int = 128
+    """Bytes of each packet, at most."""
+    events_per_second: int = 1000
+    """Packets that each CPU reports in a second, at most."""
+
+    def families(self) -> list[Family]:
+        """The families that it can match."""
+        found = list(Family)
+        if self.address is not None:
+            found = [family for family in found if family.address_size == len(self.address)]
+        if self.services is not None:
+            found = [family for family in found if family in self.services]
+        return found
+
+    def pack(self, family: Family) -> bytes:
+        """The entry of the trace map."""
+        return TRACE.codec(family).pack(
+            self.address or bytes(family.address_size),
+            port_bytes(self.port),
+            self.protocol,
+            0,
+            self.services[family] if self.services else 0,
+            self.device,
+            self.snap,
+            self.events_per_second,
+        )
+
+
+class Session:
+    """Tracing, from ``with`` to its end. TcnatError if another process traces already."""
+
+    def __init__(self, loaded: Mapping[Family, Loaded], wanted: Filter) -> None:
+        self._loaded = {family: loaded[family] for family in wanted.families() if family in loaded}
+        self._filter = wanted
+        self._rings: list[Ring] = []
+        self._stack = ExitStack()
+        self._pairing = {family: Pairing() for family in self._loaded}
+        self.lost = 0
+        """Records that found no room in the ring."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for family, loaded in self._loaded.items():
+                claim(loaded)
+                stack.callback(switch, loaded, 0)
+                loaded.maps["trace"].update(_FIRST, self._filter.pack(family))
+                self._rings.append(stack.enter_context(Ring(loaded.maps["events"])))
+                switch(loaded, os.getpid())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def decisions(self, seconds: float) -> Iterator[Decision]:
+        """Wait for records for so long at most, and give the decisions that they make."""
+        poll = select.poll()
+        for ring in self._rings:
+            for descriptor in ring.descriptors():
+                poll.register(descriptor, select.POLLIN)
+        poll.poll(seconds * 1000)
+        for ring in self._rings:
+            for cpu, records, lost in ring.take():
+                self.lost += lost
+                for record in records:
+                    event = decode(record)
+                    decision = self._pairing[event.family].add(cpu, event)
+                    if decision is not None:
+                        yield decision
+
+
+def tracer(loaded: Loaded) -> int:
+    """The process that traces, 0 if none does or it is gone."""
+    value = loaded.maps["settings"].lookup(_FIRST) or bytes(SETTINGS.codec(loaded.family).size)
+    pid = int(SETTINGS.codec(loaded.family).unpack(value)[-1])
+    return pid if pid and Path(f"/proc/{pid}").exists() else 0
+
+
+def claim(loaded: Loaded) -> None:
+    """Make sure that nobody else traces."""
+    pid = tracer(loaded)
+    if pid and pid != os.getpid():
+        raise TcnatError(f"process {pid} traces already: one trace runs at a time, end that one first")
+
+
+def switch(loaded: Loaded, pid: int) -> None:
+    """Write who traces (0: nobody) into the settings, and leave the others as they are."""
+    settings = loaded.maps["settings"]
+    value = settings.lookup(_FIRST)
+    if value is not None:
+        at, _ = SETTINGS.offsets(loaded.family)["trace"]
+        settings.update(_FIRST, value[:at] + struct.pack("=I", pid))
+
+
+def clear_stale(loaded: Loaded) -> bool:
+    """Turn off a trace whose process was killed, so that packets stop paying for it. Whether there was one."""
+    at, size = SETTINGS.offsets(loaded.family)["trace"]
+    value = loaded.maps["settings"].lookup(_FIRST) or bytes(at + size)
+    if not int.from_bytes(value[at : at + size], sys.byteorder) or tracer(loaded):
+        return False
+    switch(loaded, 0)
+    return True
