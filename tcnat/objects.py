@@ -145,12 +145,15 @@ _JSON_SOURCE = _JsonSource()
 _YAML_SOURCE = _YamlSource()
 _Source = _JsonSource | _YamlSource
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises where the text is not what it should be."""
+
 
 def _documents_in(source: _Source, raw: Any, where: str) -> Iterator[Object | Problem]:
     """The objects of one document: itself, or the items of a list."""
     try:
         envelope = source.read_envelope(raw)
-    except msgspec.ValidationError as error:
+    except _UNREADABLE as error:
         yield Problem(where, _in_words(error))
         return
     if envelope.items is not None and (envelope.kind or "List").endswith("List"):
@@ -184,10 +187,9 @@ def _build(
         if version and version not in how.versions:
             raise Refused("apiVersion", f"{version} is not known; known are {', '.join(how.versions)}")
         return how.keep(source.read(kind, raw))
-    except (msgspec.ValidationError, Refused) as error:
+    except (*_UNREADABLE, Refused) as error:
         ref = _name_of(source, raw, kind)
-        message = _in_words(error) if isinstance(error, msgspec.ValidationError) else str(error)
-        return Problem(where if ref else _joined(where, position), message, ref)
+        return Problem(where if ref else _joined(where, position), _in_words(error), ref)
 
 
 def _joined(where: str, position: str) -> str:
@@ -202,16 +204,18 @@ def _same_group(version: str, known: tuple[str, ...]) -> bool:
 def _name_of(source: _Source, raw: Any, kind: str) -> ObjectRef | None:
     try:
         metadata = source.read_name(raw).metadata
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return None
-    if not kind or metadata is None or not isinstance(metadata.name, str):
+    if not kind or metadata is None or not isinstance(metadata.name, str) or not metadata.name:
         return None
     namespace = metadata.namespace if isinstance(metadata.namespace, str) else "default"
     return ObjectRef(kind, "" if kind == "Node" else namespace, metadata.name)
 
 
-def _in_words(error: msgspec.ValidationError) -> str:
+def _in_words(error: Exception) -> str:
     """msgspec's "Expected `int`, got `str` - at `$.spec.ports[0].port`" as "spec.ports[0].port: expected …"."""
+    if not isinstance(error, msgspec.ValidationError):
+        return str(error)
     message, _, path = str(error).partition(" - at `")
     field = path.rstrip("`").removeprefix("$").removeprefix(".")
     words = message.replace("`", "").replace("Object missing required field", "missing field")
@@ -227,7 +231,7 @@ def _looks_like_json(data: bytes) -> bool:
 def _parse_json(data: bytes, where: str) -> Iterator[Object | Problem]:
     try:
         raw = msgspec.json.decode(data, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         yield from _parse_json_sequence(data, where)
     else:
         yield from _documents_in(_JSON_SOURCE, raw, where)
@@ -245,6 +249,9 @@ def _parse_json_sequence(data: bytes, where: str) -> Iterator[Object | Problem]:
     while at < len(text):
         try:
             _, end = decoder.raw_decode(text, at)
+        except RecursionError:
+            yield Problem(where, "not JSON: nested too deeply")
+            return
         except json.JSONDecodeError as error:
             yield Problem(f"{where}:{error.lineno}:{error.colno}", f"not JSON: {error.msg.lower()}")
             return
@@ -281,7 +288,7 @@ def _parse_yaml_part(part: bytes, first_line: int, where: str) -> Iterator[Objec
         mark = error.problem_mark
         place = f":{first_line + mark.line + 1}:{mark.column + 1}" if mark else ""
         yield Problem(where + place, f"not YAML: {error.problem or error.context}")
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         yield Problem(where, "not YAML: " + " ".join(str(error).split()))
     else:
         for document in documents:
