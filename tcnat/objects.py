@@ -145,6 +145,8 @@ _JSON_SOURCE = _JsonSource()
 _YAML_SOURCE = _YamlSource()
 _Source = _JsonSource | _YamlSource
 
+DEEPEST = 2000
+"""Lists within lists within lists … of YAML that are not read."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises where the text is not what it should be."""
 
@@ -282,6 +284,9 @@ def _parse_yaml(data: bytes, where: str) -> Iterator[Object | Problem]:
 
 
 def _parse_yaml_part(part: bytes, first_line: int, where: str) -> Iterator[Object | Problem]:
+    if _nested_too_deeply(part):
+        yield Problem(where, "not YAML: nested too deeply")
+        return
     try:
         documents = list(yaml.load_all(part, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
@@ -294,3 +299,14 @@ def _parse_yaml_part(part: bytes, first_line: int, where: str) -> Iterator[Objec
         for document in documents:
             if document is not None:
                 yield from _documents_in(_YAML_SOURCE, document, where)
+
+
+def _nested_too_deeply(part: bytes) -> bool:
+    """Whether reading it would exhaust libyaml's stack, which ends the process."""
+    if part.count(b"[") + part.count(b"{") + part.count(b"- -") < DEEPEST:
+        return False
+    depth = deepest = 0
+    for bracket in re.findall(rb"[\[{}\]]", part):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest >= DEEPEST or re.search(rb"(?:- +){%d}" % DEEPEST, part) is not None

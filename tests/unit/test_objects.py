@@ -216,6 +216,8 @@ class TestProblems:
             pytest.param(b"kind: \x80abc", id="YAML that is not UTF-8"),
             pytest.param(b'{"a":' * 100000, id="JSON nested deeply and cut off"),
             pytest.param(b'{"a":' * 100000 + b"1" + b"}" * 100000, id="JSON nested deeply"),
+            pytest.param(b"[" * 100000 + b"]" * 100000, id="YAML nested deeply"),
+            pytest.param(b"- " * 100000, id="YAML of lists nested deeply"),
         ],
     )
     def test_what_is_no_text_is_one_problem(self, data: bytes) -> None:
