@@ -6,16 +6,13 @@ of every kind. Objects of kinds that tcnat does not use are left out silently.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
-import yaml
 
-from tcnat import resources, wire
+from tcnat import resources, texts, wire
 from tcnat.resources import EndpointSlice, Node, Object, ObjectRef, Refused, Service, ServiceRef
 
 __all__ = [
@@ -51,10 +48,13 @@ def parse_documents(text: str | bytes, where: str) -> Iterator[Object | Problem]
     ``where`` is the file's name, for messages. JSON is tried first where the text looks like it.
     """
     data = text.encode() if isinstance(text, str) else text
-    if _looks_like_json(data):
-        yield from _parse_json(data, where)
-    else:
-        yield from _parse_yaml(data, where)
+    is_json = texts.looks_like_json(data)
+    source = _JSON_SOURCE if is_json else _YAML_SOURCE
+    for document in texts.json_documents(data) if is_json else texts.yaml_documents(data):
+        if isinstance(document, texts.Broken):
+            yield Problem(where + document.place, document.message)
+        else:
+            yield from _documents_in(source, document, where)
 
 
 def parse_object(raw: bytes | msgspec.Raw, where: str, defaults: _Envelope | None = None) -> Object | Problem | None:
@@ -145,8 +145,6 @@ _JSON_SOURCE = _JsonSource()
 _YAML_SOURCE = _YamlSource()
 _Source = _JsonSource | _YamlSource
 
-DEEPEST = 2000
-"""Lists within lists within lists … of YAML that are not read."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises where the text is not what it should be."""
 
@@ -223,90 +221,3 @@ def _in_words(error: Exception) -> str:
     words = message.replace("`", "").replace("Object missing required field", "missing field")
     words = words[:1].lower() + words[1:]
     return f"{field}: {words}" if field else words
-
-
-def _looks_like_json(data: bytes) -> bool:
-    """A brace and then a quote or brace: text that YAML would read much more slowly, to the same end."""
-    return re.match(rb'\s*\{\s*["}]', data) is not None
-
-
-def _parse_json(data: bytes, where: str) -> Iterator[Object | Problem]:
-    try:
-        raw = msgspec.json.decode(data, type=msgspec.Raw)
-    except _UNREADABLE:
-        yield from _parse_json_sequence(data, where)
-    else:
-        yield from _documents_in(_JSON_SOURCE, raw, where)
-
-
-def _parse_json_sequence(data: bytes, where: str) -> Iterator[Object | Problem]:
-    """JSON documents one after another; what follows a broken one cannot be told apart."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        yield Problem(where, f"not UTF-8 at byte {error.start}")
-        return
-    decoder = json.JSONDecoder()
-    at = 0
-    while at < len(text):
-        try:
-            _, end = decoder.raw_decode(text, at)
-        except RecursionError:
-            yield Problem(where, "not JSON: nested too deeply")
-            return
-        except json.JSONDecodeError as error:
-            yield Problem(f"{where}:{error.lineno}:{error.colno}", f"not JSON: {error.msg.lower()}")
-            return
-        yield from _documents_in(_JSON_SOURCE, text[at:end].encode(), where)
-        at = end + len(text[end:]) - len(text[end:].lstrip())
-
-
-class _Loader(yaml.CSafeLoader):
-    """Reads dates as text, and no numbers with a base of 60: ``20:1`` is text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, re.compile(r"(?:0|[-+]?[1-9][0-9]*)$") if tag.endswith(":int") else pattern)
-        for tag, pattern in resolvers
-        if not tag.endswith((":timestamp", ":float"))
-    ]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _parse_yaml(data: bytes, where: str) -> Iterator[Object | Problem]:
-    """The documents of a YAML stream, each parsed by itself, so that a broken one holds up no other."""
-    line = 0
-    for part in re.split(rb"(?m)^(?=---(?:\s|$))", data):
-        yield from _parse_yaml_part(part, line, where)
-        line += part.count(b"\n")
-
-
-def _parse_yaml_part(part: bytes, first_line: int, where: str) -> Iterator[Object | Problem]:
-    if _nested_too_deeply(part):
-        yield Problem(where, "not YAML: nested too deeply")
-        return
-    try:
-        documents = list(yaml.load_all(part, Loader=_Loader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f":{first_line + mark.line + 1}:{mark.column + 1}" if mark else ""
-        yield Problem(where + place, f"not YAML: {error.problem or error.context}")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        yield Problem(where, "not YAML: " + " ".join(str(error).split()))
-    else:
-        for document in documents:
-            if document is not None:
-                yield from _documents_in(_YAML_SOURCE, document, where)
-
-
-def _nested_too_deeply(part: bytes) -> bool:
-    """Whether reading it would exhaust libyaml's stack, which ends the process."""
-    if part.count(b"[") + part.count(b"{") + part.count(b"- -") < DEEPEST:
-        return False
-    depth = deepest = 0
-    for bracket in re.findall(rb"[\[{}\]]", part):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest >= DEEPEST or re.search(rb"(?:- +){%d}" % DEEPEST, part) is not None
