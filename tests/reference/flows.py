@@ -136,7 +136,7 @@ def new_flow(state: Tables, packet: Packet, key: FlowKey, entry: Service) -> Flo
         state.hairpin = True
     first = State.UNANSWERED
     if packet.protocol == tables.TCP:
-        first = State.OPENING if starts(packet) else State.PICKED_UP
+        first = first_tcp_state(packet)
     generation = choice.backend.generation
     flow = Flow(to, choice.number, generation, choice.service, state.seconds, first, flags)
     reply_key = other_key(key, flow)
@@ -144,6 +144,13 @@ def new_flow(state: Tables, packet: Packet, key: FlowKey, entry: Service) -> Flo
     state.flows_new[reply_key] = reply_half(key, flow)
     state.flows_new[key] = flow
     return flow
+
+
+def first_tcp_state(packet: Packet) -> State:
+    """What the packet that makes a flow tells of it."""
+    if "R" in packet.header.flags:
+        return State.CLOSED
+    return State.OPENING if starts(packet) else State.PICKED_UP
 
 
 def forget_old(state: Tables, key: FlowKey) -> None:
@@ -200,7 +207,7 @@ def mend(state: Tables, key: FlowKey, flow: Flow) -> bool:
 
 
 def follow(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> None:
-    """Bring both halves up to date with a packet ("State"). A half whose other is lost only notes the time."""
+    """Bring both halves up to date with a packet ("State"). A half whose other is lost keeps its state."""
     other = state.find(other_key(key, flow))
     if other is not None and not answers(other, key):
         other = None
@@ -209,6 +216,7 @@ def follow(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> None:
         if other is not None:
             other.seen = state.seconds
     if other is None:
+        note_acknowledgement(packet, flow)
         return
     promoted = follow_tcp(packet, key, flow, other) if packet.protocol == tables.TCP else follow_datagram(key, flow)
     other.state = flow.state
@@ -248,11 +256,19 @@ def follow_tcp(packet: Packet, key: FlowKey, flow: Flow, other: Flow) -> bool:
     proved = (flow.state is State.OPENING_ANSWERED and acked) or (flow.state is State.PICKED_UP and not key.forward)
     if proved:
         flow.state = State.OPEN
-    if flow.state in ESTABLISHED and "A" in tcp.flags:
-        flow.ack, flow.ack_seen = tcp.ack, True
+    note_acknowledgement(packet, flow)
     if "F" in tcp.flags:
         flow.state = after_fin(flow.state, forward=key.forward)
     return proved
+
+
+def note_acknowledgement(packet: Packet, flow: Flow) -> None:
+    """Remember what this side has acknowledged, for judging the other's RST."""
+    if packet.protocol != tables.TCP or flow.state not in ESTABLISHED:
+        return
+    flags = packet.header.flags
+    if "A" in flags and "R" not in flags and "S" not in flags:
+        flow.ack, flow.ack_seen = packet.header.ack, True
 
 
 def after_fin(state: State, *, forward: bool) -> State:

@@ -227,15 +227,16 @@ class Datapath:
             raise Passed
         quote = icmp.read_quote(packet.payload, family)
         flow = icmp.find_quoted(self.tables, quote, forward=True) if quote else None
+        reason = "ICMP_FORWARDED"
         if flow is None and quote and self.tables.hairpin:
-            flow = icmp.find_quoted(self.tables, quote, forward=False)
+            reason, flow = "ICMP_REVERSED", icmp.find_quoted(self.tables, quote, forward=False)
             flow = flow if flow and "HAIRPIN" in flow.flags else None
         if flow is None:
             raise Passed("ICMP_UNKNOWN_FLOW")
         icmp.retell(packet, quote, flow, family)
         if "HAIRPIN" in flow.flags:
-            return self._sent_back(packet, "ICMP_FORWARDED")
-        return Outcome(Verdict.PASS, bytes(packet), "ICMP_FORWARDED", REWRITTEN)
+            return self._sent_back(packet, reason)
+        return Outcome(Verdict.PASS, bytes(packet), reason, REWRITTEN)
 
     def _icmp_in(self, packet: Packet) -> Outcome:
         family = self.tables.family
