@@ -8,8 +8,9 @@ series of their own only as long as there are at most ``SERVICES_WITH_SERIES`` o
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from struct import Struct
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -22,6 +23,7 @@ from tcnat.bpf import Map
 from tcnat.health import Health
 from tcnat.layout import COUNTER, SERVICE_COUNTER, Family
 from tcnat.model import ServicePortName
+from tcnat.objects import ObjectRef
 from tcnat.reasons import reasons
 from tcnat.web import Answer, Route
 
@@ -59,10 +61,12 @@ class Metrics:
             ["traffic_policy"],
             registry=registry,
         )
-        self.pending = {
-            kind: Gauge(f"{sync}_{kind}_changes_pending", f"Changed {kind}s not in the maps yet.", registry=registry)
-            for kind in ("endpoint", "service")
-        }
+        self._slices_pending = Gauge(
+            f"{sync}_endpoint_changes_pending", "Changed endpoint slices that are not in the maps yet.", registry=registry
+        )
+        self._services_pending = Gauge(
+            f"{sync}_service_changes_pending", "Changed Services that are not in the maps yet.", registry=registry
+        )
         self.sync_failures = Counter("tcnat_sync_failures", "Syncs that failed and are tried again.", registry=registry)
         self.object_errors = Gauge("tcnat_object_errors", "Objects and files that cannot be used.", registry=registry)
         self.front_ends = Gauge("tcnat_front_ends", "Front ends that are wanted.", registry=registry)
@@ -76,7 +80,14 @@ class Metrics:
             registry=registry,
         )
         self.devices = Gauge("tcnat_devices", "Devices that carry the programs.", ["role"], registry=registry)
+        self.set_pending(())
         Gauge("tcnat_build_info", "The version of tcnat.", ["version"], registry=registry).labels(__version__).set(1)
+
+    def set_pending(self, changed: Collection[ObjectRef]) -> None:
+        """These objects changed and are not in the maps yet."""
+        services = sum(ref.kind == "Service" for ref in changed)
+        self._services_pending.set(services)
+        self._slices_pending.set(sum(ref.kind != "Node" for ref in changed) - services)
 
 
 class MapCollector(Collector):
@@ -180,7 +191,7 @@ def routes(registry: CollectorRegistry, mode: str) -> dict[str, Route]:
 
 def read_summed(counters: Map, index: int, codec: Struct) -> tuple[int, ...]:
     """The fields of one entry of a per-CPU map, each summed over the CPUs; 0 for an index beyond the map."""
-    raw = counters.lookup(index.to_bytes(4, "little")) if index < counters.max_entries else None
+    raw = counters.lookup(index.to_bytes(4, sys.byteorder)) if index < counters.max_entries else None
     if raw is None:
         return tuple(codec.unpack(bytes(codec.size)))
     return tuple(map(sum, zip(*codec.iter_unpack(raw), strict=True)))

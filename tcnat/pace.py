@@ -52,6 +52,10 @@ class Pace:
         self._tokens = max(self._tokens - 1, 0)
         self._wanted_since = None
 
+    def nothing_changed(self) -> None:
+        """What was told of came to nothing: no sync was needed, and no token is spent."""
+        self._wanted_since = None
+
     def resynced(self, now: float) -> None:
         """A resync ran: the next comes ``max_interval`` later."""
         self._resync_at = now + self._max_interval

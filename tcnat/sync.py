@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from tcnat.bpf import BpfError
@@ -14,11 +15,13 @@ from tcnat.metrics import Metrics
 from tcnat.model import FrontEnd, FrontEndKey, Verdict
 from tcnat.objects import Problem
 from tcnat.plan import Unfit
+from tcnat.resources import ServiceRef
 from tcnat.sources import Changes
+from tcnat.translate import Unserved
 from tcnat.wanted import Effect, Wanted
 
 MANY = 10
-"""Front ends that are named one by one in the log where they do not fit."""
+"""Lines about one thing that are logged at once."""
 
 log = logging.getLogger(__name__)
 
@@ -41,28 +44,28 @@ class Syncer:
     to want: they may belong to the broken ones.
     """
 
-    def __init__(
-        self,
-        wanted: Wanted,
-        stores: Mapping[Family, Store],
-        metrics: Metrics,
-        health: Health,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, wanted: Wanted, metrics: Metrics, health: Health, clock: Callable[[], float]) -> None:
         """``clock`` gives seconds since the epoch."""
         self._wanted = wanted
-        self._stores = stores
         self._metrics = metrics
         self._health = health
         self._clock = clock
         self._started = clock()
-        self._pending: dict[Family, dict[FrontEndKey, FrontEnd | None]] = {family: {} for family in stores}
+        self._stores: dict[Family, Store] = {}
+        self._pending: dict[Family, dict[FrontEndKey, FrontEnd | None]] = {family: {} for family in Family}
         self._triggers: list[str] = []
-        self._stale = set(stores)
+        self._stale: set[Family] = set()
         self._keeping: set[Family] = set()  # families with front ends that were kept for the sake of broken objects
         self._unfit: dict[FrontEndKey, Unfit] = {}
         self._local_drops: set[FrontEndKey] = set()
+        self._unserved_of: dict[ServiceRef, tuple[Unserved, ...]] = {}
+        self._unserved: Counter[str] = Counter()  # by kind
         self._failure = ""
+
+    def open(self, stores: Mapping[Family, Store]) -> None:
+        """From now on these are the maps."""
+        self._stores = dict(stores)
+        self._stale = set(stores)
 
     def take(self, changes: Changes) -> None:
         """Work out what changed objects want; :meth:`sync` writes it."""
@@ -73,6 +76,7 @@ class Syncer:
             (self._local_drops.add if drops else self._local_drops.discard)(key)
         self._triggers += effect.triggers
         self._count(effect)
+        self._tell_unserved(effect)
 
     def sync(self, problems: Collection[Problem]) -> bool:
         """Write what is pending. False if a map could not be written: it is to be tried again. ``problems`` are those
@@ -138,19 +142,34 @@ class Syncer:
         metrics.front_ends.set(len(self._wanted.front_ends))
         metrics.no_local_endpoints.labels("internal").set(len(self._local_drops))
 
+    def _tell_unserved(self, effect: Effect) -> None:
+        """Name, once for each Service, what of it is not served, and what two Services claim."""
+        for ref, them in effect.unserved.items():
+            self._unserved.subtract(each.kind for each in self._unserved_of.pop(ref, ()))
+            if them:
+                self._unserved.update(each.kind for each in them)
+                self._unserved_of[ref] = them
+        for kind, number in self._unserved.items():
+            self._metrics.unserved.labels(kind).set(number)
+        _log_some(
+            logging.WARNING,
+            [f"not served service={ref} {', '.join(map(str, them))}" for ref, them in effect.unserved.items() if them],
+        )
+        claims = self._wanted.claims if effect.contested else {}
+        contested = [(key, claims[key]) for key in effect.contested if key in claims]
+        _log_some(
+            logging.WARNING,
+            [f"front_end={key} is claimed by {', '.join(map(str, by))}; {by[0]} gets it" for key, by in contested],
+        )
+
     def _tell_unfit(self) -> None:
         """Name the front ends that came to be without room, and say when they have it."""
         unfit = {key: each for store in self._stores.values() for key, each in store.unfit.items()}
         if unfit == self._unfit:
             return
         fresh = [each for key, each in unfit.items() if self._unfit.get(key) != each]
-        for each in fresh[:MANY]:
-            key, service = each.front_end.key, each.front_end.service
-            log.error("no room front_end=%s service=%s map=%s entries=%d", key, service, each.map, each.entries)
-        if len(fresh) > MANY:
-            log.error("no room for %d more front ends; tcnat status names them all", len(fresh) - MANY)
-        for key in [key for key in self._unfit if key not in unfit][:MANY]:
-            log.info("room again front_end=%s", key)
+        _log_some(logging.ERROR, [_no_room(each) for each in fresh])
+        _log_some(logging.INFO, [f"room again front_end={key}" for key in self._unfit if key not in unfit])
         for name in {each.map for each in (*unfit.values(), *self._unfit.values())}:
             self._metrics.unfit.labels(name).set(sum(each.map == name for each in unfit.values()))
         self._unfit = unfit
@@ -165,3 +184,16 @@ class Syncer:
             if began >= self._started:
                 self._metrics.programming_seconds.observe(max(now - began, 0))
         self._triggers = []
+
+
+def _no_room(unfit: Unfit) -> str:
+    front_end = unfit.front_end
+    return f"no room front_end={front_end.key} service={front_end.service} map={unfit.map} entries={unfit.entries}"
+
+
+def _log_some(level: int, lines: Sequence[str]) -> None:
+    """Log the first lines, and how many more there are."""
+    for line in lines[:MANY]:
+        log.log(level, "%s", line)
+    if len(lines) > MANY:
+        log.log(level, "and %d more like the last", len(lines) - MANY)

@@ -26,6 +26,10 @@ class Effect:
     """How many EndpointSlices (or Endpoints) changed."""
     triggers: list[str] = field(default_factory=list)
     """Of slices that came or changed: what says when their change began (rule 36)."""
+    unserved: dict[ServiceRef, tuple[Unserved, ...]] = field(default_factory=dict)
+    """Services whose front ends that are not served are others than before."""
+    contested: set[FrontEndKey] = field(default_factory=set)
+    """Front ends that other Services claim than before, several of them now."""
 
 
 @dataclass(slots=True)
@@ -47,11 +51,6 @@ class Wanted:
         self._entries: dict[ServiceRef, _Entry] = {}
         self._service_of: dict[ObjectRef, ServiceRef] = {}  # of slices
         self._claims: dict[FrontEndKey, dict[ServiceRef, FrontEnd]] = {}  # where several Services claim one
-
-    @property
-    def unserved(self) -> dict[ServiceRef, tuple[Unserved, ...]]:
-        """The front ends that the datapath does not serve, of each Service that has any."""
-        return {ref: entry.wants.unserved for ref, entry in self._entries.items() if entry.wants.unserved}
 
     @property
     def health_checks(self) -> dict[ServiceRef, HealthCheck]:
@@ -113,7 +112,10 @@ class Wanted:
     def _translate(self, ref: ServiceRef, effect: Effect) -> None:
         entry = self._entries[ref]
         before = {front_end.key: front_end for front_end in entry.wants.front_ends}
+        unserved = entry.wants.unserved
         entry.wants = translate(entry.service, entry.slices, self.node) if entry.service else Translation()
+        if entry.wants.unserved != unserved:
+            effect.unserved[ref] = entry.wants.unserved
         after = {front_end.key: front_end for front_end in entry.wants.front_ends}
         for key in before.keys() - after.keys():
             self._claim(ref, key, None, effect)
@@ -132,6 +134,7 @@ class Wanted:
             claims[ref] = front_end
         if len(claims) > 1:
             self._claims[key] = claims
+            effect.contested.add(key)
         now = claims[min(claims)] if claims else None
         if now == present:
             return

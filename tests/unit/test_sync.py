@@ -26,7 +26,7 @@ BROKEN = [Problem("a.yaml", "not YAML")]
 class FakeStore:
     """Front ends in a dict, of which ``room`` fit; ``fails`` makes the next writes fail."""
 
-    def __init__(self, *present: FrontEndKey, room: int = 100) -> None:
+    def __init__(self, *present: FrontEndKey, room: int = 10_000) -> None:
         self.kernel: dict[FrontEndKey, FrontEnd | None] = dict.fromkeys(present)
         self.unfit: dict[FrontEndKey, Unfit] = {}
         self.room = room
@@ -64,7 +64,8 @@ class Bench:
         self.store = store
         self.metrics = Metrics()
         self.health = Health(60, START)
-        self.syncer = Syncer(Wanted(NODE), {Family.IPV4: store}, self.metrics, self.health, lambda: self.now)
+        self.syncer = Syncer(Wanted(NODE), self.metrics, self.health, lambda: self.now)
+        self.syncer.open({Family.IPV4: store})
 
     def apply(self, *objects, gone=(), problems=()) -> bool:
         self.syncer.take(changes(*objects, gone=gone))
@@ -161,7 +162,7 @@ def test_hundreds_without_room_are_few_lines(caplog: pytest.LogCaptureFixture) -
     bench = Bench(FakeStore(room=0))
     bench.apply(*(service(f"s{number}", port=number) for number in range(1, 301)))
     assert len(caplog.records) == 11
-    assert "290 more" in caplog.text
+    assert "and 290 more" in caplog.text
     assert bench.metric("tcnat_front_ends_unfit", map="services") == 300
 
 
@@ -196,3 +197,23 @@ def test_a_local_policy_without_local_endpoint_is_counted(bench: Bench) -> None:
     assert bench.metric(name, traffic_policy="internal") == 1
     bench.apply(slice_of("web", "10.0.0.1", nodeName=NODE))
     assert bench.metric(name, traffic_policy="internal") == 0
+
+
+def test_what_is_not_served_is_told_once_for_each_service_and_counted(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.apply(service("web", externalIPs=["192.0.2.1", "192.0.2.2"]), slice_of("web", "10.0.0.1"))
+    [line] = [record.getMessage() for record in caplog.records if "not served" in record.getMessage()]
+    assert line == "not served service=default/web externalIP 192.0.2.1:80/TCP, externalIP 192.0.2.2:80/TCP"
+    assert bench.metric("tcnat_front_ends_unserved", kind="externalIP") == 2
+    caplog.clear()
+    bench.apply(slice_of("web", "10.0.0.2"))
+    assert "not served" not in caplog.text
+    bench.apply(service("web"))
+    assert bench.metric("tcnat_front_ends_unserved", kind="externalIP") == 0
+
+
+def test_two_services_with_one_cluster_ip_are_told(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.apply(*WEB_OBJECTS, service("other"))
+    expected = "front_end=10.96.0.1:80/TCP is claimed by default/other, default/web; default/other gets it"
+    assert expected in caplog.text

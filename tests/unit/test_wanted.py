@@ -66,7 +66,8 @@ def test_a_service_that_changes_its_port_changes_its_front_end(wanted: Wanted) -
 
 
 def test_of_two_services_with_one_cluster_ip_the_first_by_name_gets_it(wanted: Wanted) -> None:
-    assert wanted.apply(changes(service("zzz"), slice_of("zzz", "10.0.0.7"))).front_ends == {}
+    effect = wanted.apply(changes(service("zzz"), slice_of("zzz", "10.0.0.7")))
+    assert (effect.front_ends, effect.contested) == ({}, {WEB})
     assert wanted.claims == {WEB: (ServiceRef("default", "web"), ServiceRef("default", "zzz"))}
     effect = wanted.apply(changes(service("aaa"), slice_of("aaa", "10.0.0.8")))
     assert effect.front_ends[WEB].backends == backends("10.0.0.8")  # type: ignore[union-attr]
@@ -110,10 +111,13 @@ def test_the_nodes_zone_decides_hints_and_another_nodes_does_not(wanted: Wanted)
 
 
 def test_front_ends_that_are_not_served_are_named(wanted: Wanted) -> None:
-    wanted.apply(changes(service("web", externalIPs=["192.0.2.1"])))
-    assert [str(each) for each in wanted.unserved[ServiceRef("default", "web")]] == ["externalIP 192.0.2.1:80/TCP"]
-    wanted.apply(changes(service("web")))
-    assert wanted.unserved == {}
+    web = ServiceRef("default", "web")
+    effect = wanted.apply(changes(service("web", externalIPs=["192.0.2.1"])))
+    assert {ref: [str(each) for each in them] for ref, them in effect.unserved.items()} == {
+        web: ["externalIP 192.0.2.1:80/TCP"]
+    }
+    assert wanted.apply(changes(slice_of("web", "10.0.0.9"))).unserved == {}
+    assert wanted.apply(changes(service("web"))).unserved == {web: ()}
 
 
 NAMES = ("a", "b", "c")

@@ -1,0 +1,68 @@
+"""``tcnat agent``: flags, and from there to :mod:`tcnat.agent`. The flags are the table of :mod:`tcnat.config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tcnat.cli.options import ManyValues
+from tcnat.config import SETTINGS, Setting, configure
+
+
+class AgentCommand(ManyValues):
+    """Switches may stand alone or have a value, as kube-proxy's: ``--masquerade-all``, ``--masquerade-all=false``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        switches = {f"--{setting.key}" for setting in SETTINGS if setting.is_switch}
+        return super().parse_args(ctx, [f"{word}=true" if word in switches else word for word in args])
+
+
+def _option(setting: Setting) -> click.Option:
+    default = ",".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+    names = [f"--{setting.key}", *(["-v"] if setting.key == "v" else []), setting.field]
+    kind = click.Choice(list(setting.choices or ("true", "false"))) if setting.choices or setting.is_switch else None
+    return click.Option(
+        names,
+        type=kind,
+        multiple=setting.many,
+        default=None,
+        metavar=setting.metavar or ("[=true|false]" if setting.is_switch else None),
+        help=f"{setting.help}{f'  [default: {default}]' if default else ''}",
+    )
+
+
+@click.command("agent", cls=AgentCommand)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file with any of these settings: their names as keys, in YAML. What is given here wins.",
+)
+@click.option("--cleanup", is_flag=True, help="Remove tcnat's filters and pins, and end.")
+def command(config_file: Path | None, cleanup: bool, **given: Any) -> None:
+    """Keep the datapath in step with a cluster's Services.
+
+    Programs and maps stay when the agent ends, and traffic goes on: only --cleanup, --cleanup-on-exit or
+    `tcnat cleanup` remove them.
+
+    \b
+    Examples:
+      tcnat agent --objects services.yaml --network-device eth0
+      tcnat agent --objects /etc/tcnat/objects --workload-device 'veth*' --v 4
+      tcnat agent --config /etc/tcnat/agent.yaml --metrics-bind-address 0.0.0.0:10249
+      tcnat agent --cleanup
+    """
+    flags = {setting.key: given[setting.field] for setting in SETTINGS if given[setting.field] not in {None, ()}}
+    config = configure(flags, config_file)
+    from tcnat import agent  # noqa: PLC0415  (--help does without it)
+
+    if cleanup:
+        agent.clean_up(config)
+    else:
+        agent.run(config)
+
+
+command.params[:0] = [_option(setting) for setting in SETTINGS]

@@ -1,0 +1,168 @@
+"""The agent's loop: waits for events and times, and has everything done by one thread, which owns maps and filters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from enum import Enum
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from tcnat.errors import TcnatError
+from tcnat.health import Health
+from tcnat.metrics import Metrics
+from tcnat.objects import Object, ObjectRef, Problem
+from tcnat.pace import Pace
+from tcnat.sources import Source
+from tcnat.sync import Syncer
+
+log = logging.getLogger(__name__)
+
+
+class Event(Enum):
+    """What can wake the loop."""
+
+    OBJECTS = "objects"
+    """The source has something to be polled."""
+    DEVICES = "devices"
+    """Network devices came, went or changed."""
+    RESYNC = "resync"
+    """Look at everything now (SIGHUP)."""
+    STOP = "stop"
+
+
+class Inbox:
+    """Events from other threads and from signal handlers."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Event] = SimpleQueue()
+
+    def poster(self, event: Event) -> Callable[[], None]:
+        """A function that posts the event, from wherever it is called."""
+        return lambda: self._queue.put(event)
+
+    def take(self, timeout: float | None) -> set[Event]:
+        """Everything that was posted; waits up to ``timeout`` seconds for the first."""
+        events: set[Event] = set()
+        try:
+            events.add(self._queue.get(timeout=timeout) if timeout is None or timeout > 0 else self._queue.get_nowait())
+            while True:
+                events.add(self._queue.get_nowait())
+        except Empty:
+            return events
+
+
+class Devices(Protocol):
+    """What is asked of the part that attaches the programs to devices."""
+
+    def sync(self) -> None:
+        """Attach to the devices that came."""
+
+    def resync(self) -> None:
+        """See to it that every device carries what it should."""
+
+
+class Loop:
+    """Runs until :data:`Event.STOP`. ``clock`` gives seconds of a steady clock, ``wall`` since the epoch; ``upkeep`` is
+    what the maps need at every resync."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        source: Source,
+        syncer: Syncer,
+        devices: Devices,
+        upkeep: Callable[[], None],
+        pace: Pace,
+        health: Health,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._inbox = inbox
+        self._source = source
+        self._syncer = syncer
+        self._devices = devices
+        self._upkeep = upkeep
+        self._pace = pace
+        self._health = health
+        self._metrics = metrics
+        self._clock = clock
+        self._wall = wall
+        self._changes: dict[ObjectRef, Object | None] = {}  # polled, not synced yet
+        self._problems: Sequence[Problem] = ()
+        self._failed = False
+
+    def run(self) -> None:
+        """The loop itself."""
+        while True:
+            events = self._inbox.take(self._patience(self._clock()))
+            if Event.STOP in events:
+                return
+            self.turn(self._clock(), events)
+
+    def first_sync(self, now: float) -> None:
+        """Bring the maps in step with what the syncer was given already."""
+        self._problems = self._source.problems
+        self._failed = not self._syncer.sync(self._problems)
+        if self._failed:
+            self._pace.want(now)
+
+    def turn(self, now: float, events: set[Event]) -> None:
+        """Do what is due."""
+        if Event.OBJECTS in events:
+            self._want(now)
+        if Event.DEVICES in events:
+            self._attach(self._devices.sync)
+        if Event.RESYNC in events or self._pace.resync_due(now):
+            self._resync(now)
+        deadline = self._source.deadline()
+        if deadline is not None and deadline <= now:
+            self._poll(now)
+            if self._changes or self._source.problems != self._problems:
+                self._want(now)
+        if self._pace.sync_due(now):
+            self._sync(now)
+
+    def _patience(self, now: float) -> float:
+        deadline = self._source.deadline()
+        pace = self._pace.deadline(now)
+        return max(0.0, (pace if deadline is None else min(pace, deadline)) - now)
+
+    def _want(self, now: float) -> None:
+        self._pace.want(now)
+        self._health.waits(self._wall())
+        self._metrics.last_queued.set(self._wall())
+
+    def _poll(self, now: float) -> None:
+        self._changes.update(self._source.poll(now))
+        self._metrics.set_pending(self._changes)
+
+    def _sync(self, now: float) -> None:
+        self._poll(now)
+        problems = self._source.problems
+        if not self._changes and problems == self._problems and not self._failed:
+            self._pace.nothing_changed()
+            self._health.synced(self._wall(), [str(problem) for problem in problems])
+            return
+        changes, self._changes = self._changes, {}
+        self._problems = problems
+        self._syncer.take(changes)
+        self._failed = not self._syncer.sync(problems)
+        self._metrics.set_pending(changes if self._failed else ())
+        self._pace.synced(now)
+        if self._failed:
+            self._pace.want(now)
+
+    def _resync(self, now: float) -> None:
+        self._source.resync(now)
+        self._attach(self._devices.resync)
+        self._upkeep()
+        self._pace.resynced(now)
+
+    def _attach(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except TcnatError as error:
+            log.error("devices: %s; tried again at the next resync", error)
