@@ -1,7 +1,10 @@
-"""rtnetlink as tcnat needs it: links, clsact qdiscs and their filters. The only module that imports pyroute2.
+"""rtnetlink as tcnat needs it: links, clsact qdiscs and their filters.
 
-Sources: rtnetlink(7), include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls}.h. Asks for nothing that Linux 4.9 lacks: no
-extended acknowledgements, no strict checking.
+pyroute2 encodes and decodes the messages; the socket is a plain one, so that a request has a time-out, a monitor can be
+waited for with poll, and no event loop and no fork is needed to work in another namespace.
+Asks for nothing that Linux 4.9 lacks: no extended acknowledgements, no strict checking.
+
+Sources: netlink(7), rtnetlink(7), include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls}.h.
 """
 
 from __future__ import annotations
@@ -10,138 +13,141 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-from pyroute2 import IPRoute, IPRSocket
-from pyroute2.netlink import NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE
-from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
-from pyroute2.netlink.rtnl import RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTMGRP_LINK
-
-from tcnat.errors import TcnatError
+from tcnat.codecs import RouteMarshal, codes, ifinfmsg, rtnl, tcmsg
 from tcnat.links import Filter, Hook, Link, LinkGone, LinkMessage, ListingEnd, NetlinkFailure, Overrun, Qdisc
+from tcnat.netns import entered
 
-NETNS_DIRECTORY = "/run/netns"
+TIMEOUT = 10.0
+"""Seconds that the kernel may take for an answer."""
 DUMP_TRIES = 5
 """How often a listing is asked for again that the kernel says changed under its hands."""
 _RECEIVE = 1 << 17
+_MONITOR_BUFFER = 1 << 20
+_TC_H_CLSACT = 0xFFFFFFF1
+_CLSACT_HANDLE = 0xFFFF0000
+_TCA_BPF_FLAG_ACT_DIRECT = 1
 _UNNAMED = {"TCA_CHAIN": 11, "TCA_INGRESS_BLOCK": 13, "TCA_EGRESS_BLOCK": 14, "TCA_BPF_ID": 11}
 """Attributes that pyroute2 has no names for (yet), by their numbers."""
-
-T = TypeVar("T")
 
 
 class Netlink:
     """Requests to one network namespace. ``netns`` is a name under /run/netns or a path; None is the caller's own."""
 
     def __init__(self, netns: str | None = None) -> None:
-        self._route = _open(IPRoute, netns)
+        self._marshal = RouteMarshal()
+        self._sequence = 0
+        self._socket = _open(netns)
+        self._socket.settimeout(TIMEOUT)
 
     def close(self) -> None:
         """Give the socket back."""
-        self._route.close()
+        self._socket.close()
 
     def link(self, device: str | int) -> Link:
         """The device of that name or index; NetlinkFailure with ENODEV if there is none."""
-        key: dict[str, Any] = {"index": device} if isinstance(device, int) else {"ifname": device}
+        message = ifinfmsg()
+        if isinstance(device, int):
+            message["index"] = device
+        else:
+            message["attrs"] = [("IFLA_IFNAME", device)]
         try:
-            return _link(next(iter(self._route.link("get", **key))))
-        except NetlinkError as error:
-            if error.code in {errno.ENODEV, errno.ERANGE, errno.EINVAL}:
+            return _link(self._request(f"network device {device}", rtnl.RTM_GETLINK, 0, message)[0])
+        except NetlinkFailure as error:
+            if error.errno in {errno.ENODEV, errno.ERANGE, errno.EINVAL}:
                 raise NetlinkFailure(f"there is no network device {device}", errno.ENODEV) from None
-            raise _failure(f"network device {device}", error) from None
+            raise
 
     def links(self) -> list[Link]:
         """Every device, by index."""
-        return self._listing("network devices", lambda: [_link(m) for m in self._route.link("dump")])
-
-    def add_veth(self, name: str, peer: str, mtu: int) -> None:
-        """Make a pair of veth devices, and set both up."""
-        self._request(
-            f"veth pair {name}",
-            lambda: self._route.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": peer, "mtu": mtu}),
-        )
-        for device in (name, peer):
-            up = partial(self._route.link, "set", index=self.link(device).index, state="up")
-            self._request(f"device {device}", up)
+        return [_link(m) for m in self._listing("network devices", rtnl.RTM_GETLINK, ifinfmsg())]
 
     def qdiscs(self) -> list[Qdisc]:
         """Every ingress and clsact qdisc of every device."""
-        messages = self._listing("qdiscs", lambda: list(self._route.get_qdiscs()))
         return [
             Qdisc(m["index"], kind, bool(_number(m, "TCA_INGRESS_BLOCK") or _number(m, "TCA_EGRESS_BLOCK")))
-            for m in messages
+            for m in self._listing("qdiscs", rtnl.RTM_GETQDISC, tcmsg())
             if (kind := m.get_attr("TCA_KIND")) in {"clsact", "ingress"}
         ]
 
     def filters(self, device: int, hook: Hook) -> list[Filter]:
         """The filters of a hook in the order in which they run; none where there is no clsact."""
         try:
-            messages = self._listing("filters", lambda: list(self._route.get_filters(device, parent=int(hook))))
+            listed = self._listing("filters", rtnl.RTM_GETTFILTER, _tc_message(device, parent=hook))
         except NetlinkFailure as error:
             if error.errno in {errno.EINVAL, errno.ENOENT, errno.ENODEV}:
                 return []
             raise
-        return [_filter(m, hook) for m in messages]
+        return [_filter(m, hook) for m in listed]
 
     def add_clsact(self, device: int) -> None:
         """Give the device a clsact qdisc; NetlinkFailure with EEXIST if it has an ingress or clsact qdisc already."""
-        self._request("clsact qdisc", lambda: self._route.tc("add", "clsact", index=device))
+        message = _tc_message(device, parent=_TC_H_CLSACT, handle=_CLSACT_HANDLE)
+        message["attrs"] = [("TCA_KIND", "clsact")]
+        self._request("clsact qdisc", rtnl.RTM_NEWQDISC, codes.NLM_F_CREATE | codes.NLM_F_EXCL, message)
 
     def delete_clsact(self, device: int) -> None:
         """Take the device's clsact qdisc away, with every filter on it."""
-        self._request("clsact qdisc", lambda: self._route.tc("del", "clsact", index=device))
+        message = _tc_message(device, parent=_TC_H_CLSACT, handle=_CLSACT_HANDLE)
+        self._request("clsact qdisc", rtnl.RTM_DELQDISC, 0, message)
 
     def replace_filter(self, wanted: Filter, program_fd: int) -> None:
         """Make the bpf filter, or put it in the place of the one with the same hook, priority and handle: no packet
         passes between the two."""
-        self._request(
-            f"filter {wanted.name}",
-            lambda: self._route.tc(
-                "replace-filter",
-                "bpf",
-                index=wanted.device,
-                handle=wanted.handle,
-                parent=int(wanted.hook),
-                prio=wanted.priority,
-                protocol=wanted.protocol,
-                fd=program_fd,
-                name=wanted.name,
-                classid=wanted.classid,
-                direct_action=wanted.direct_action,
-            ),
-        )
+        options = [
+            ("TCA_BPF_FD", program_fd),
+            ("TCA_BPF_NAME", wanted.name),
+            ("TCA_BPF_FLAGS", _TCA_BPF_FLAG_ACT_DIRECT if wanted.direct_action else 0),
+            ("TCA_BPF_CLASSID", wanted.classid),
+        ]
+        message = _filter_message(wanted)
+        message["attrs"] = [("TCA_KIND", "bpf"), ("TCA_OPTIONS", {"attrs": options})]
+        self._request(f"filter {wanted.name}", rtnl.RTM_NEWTFILTER, codes.NLM_F_CREATE | codes.NLM_F_REPLACE, message)
 
     def delete_filter(self, there: Filter) -> None:
         """Take one filter away; NetlinkFailure with ENOENT or EINVAL if it is not there."""
-        self._request(
-            f"filter {there.name}",
-            lambda: self._route.tc(
-                "del-filter",
-                there.kind,
-                index=there.device,
-                handle=there.handle,
-                parent=int(there.hook),
-                info=there.priority << 16 | socket.htons(there.protocol),
-            ),
-        )
+        message = _filter_message(there)
+        message["attrs"] = [("TCA_KIND", there.kind)]
+        self._request(f"filter {there.name}", rtnl.RTM_DELTFILTER, 0, message)
 
-    def _request(self, what: str, send: Callable[[], object]) -> None:
-        try:
-            send()
-        except NetlinkError as error:
-            raise _failure(what, error) from None
-
-    def _listing(self, what: str, ask: Callable[[], list[T]]) -> list[T]:
+    def _listing(self, what: str, type: int, message: Any) -> list[Any]:
         for _ in range(DUMP_TRIES):
-            try:
-                return ask()
-            except NetlinkDumpInterrupted:
-                continue
-            except NetlinkError as error:
-                raise _failure(what, error) from None
+            replies = self._request(what, type, codes.NLM_F_DUMP, message)
+            if not any(m["header"]["flags"] & codes.NLM_F_DUMP_INTR for m in replies):
+                return [m for m in replies if m["header"]["type"] != codes.NLMSG_DONE]
         raise NetlinkFailure(f"{what}: they change faster than they can be listed; try again", errno.EAGAIN)
+
+    def _request(self, what: str, type: int, flags: int, message: Any) -> list[Any]:
+        """Send a request and gather the messages that answer it, up to its acknowledgement (of a listing: with the
+        message that ends it); NetlinkFailure if the kernel says no or nothing."""
+        self._sequence += 1
+        flags |= codes.NLM_F_REQUEST | (0 if flags & codes.NLM_F_DUMP == codes.NLM_F_DUMP else codes.NLM_F_ACK)
+        message["header"] = {"type": type, "flags": flags, "sequence_number": self._sequence, "pid": 0}
+        message.reset()
+        message.encode()
+        try:
+            self._socket.send(message.data)
+            return list(self._replies(what))
+        except TimeoutError:
+            raise NetlinkFailure(f"{what}: the kernel did not answer within {TIMEOUT:g} s", errno.ETIMEDOUT) from None
+        except OSError as error:
+            raise _failure(what, error.errno or errno.EIO) from None
+
+    def _replies(self, what: str) -> Iterator[Any]:
+        while True:
+            for message in self._marshal.parse(self._socket.recv(_RECEIVE)):
+                header = message["header"]
+                if header["sequence_number"] != self._sequence:
+                    continue  # a late answer to a request that was given up
+                if header["error"] is not None:
+                    raise _failure(what, getattr(header["error"], "code", errno.EPROTO))
+                if header["type"] == codes.NLMSG_ERROR:
+                    return
+                yield message
+                if header["type"] == codes.NLMSG_DONE:
+                    return
 
 
 class LinkMonitor:
@@ -149,57 +155,74 @@ class LinkMonitor:
     through the monitor's own socket cannot be overtaken by the changes after it."""
 
     def __init__(self, netns: str | None = None) -> None:
-        self._socket = _open(IPRSocket, netns, groups=RTMGRP_LINK)
-        self._socket.bind(groups=RTMGRP_LINK)
+        self._marshal = RouteMarshal()
+        self._socket = _open(netns, groups=rtnl.RTMGRP_LINK)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MONITOR_BUFFER)
         self._whole = True
 
     def fileno(self) -> int:
         """The descriptor to wait on for reading."""
-        number: int = self._socket.socket.fileno()
-        return number
+        return self._socket.fileno()
 
     def request_listing(self) -> None:
         """Ask for every link; they come as messages, a :class:`ListingEnd` after them."""
         self._whole = True
-        self._socket.put(None, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP)
+        message = ifinfmsg()
+        message["header"] = {
+            "type": rtnl.RTM_GETLINK,
+            "flags": codes.NLM_F_REQUEST | codes.NLM_F_DUMP,
+            "sequence_number": 1,
+            "pid": 0,
+        }
+        message.encode()
+        self._socket.send(message.data)
 
     def read(self) -> list[LinkMessage]:
         """The next messages; waits for them. Overrun if the kernel had to drop some."""
         try:
-            data = self._socket.socket.recv(_RECEIVE)
+            data = self._socket.recv(_RECEIVE)
         except OSError as error:
             if error.errno == errno.ENOBUFS:
                 raise Overrun from None
             raise
-        return list(self._messages(self._socket.marshal.parse(data)))
-
-    def _messages(self, messages: Iterator[Any]) -> Iterator[LinkMessage]:
-        for message in messages:
-            header = message["header"]
-            if header["flags"] & NLM_F_DUMP_INTR:
-                self._whole = False
-            if header["type"] == NLMSG_DONE:
-                yield ListingEnd(self._whole)
-            elif header["type"] not in {RTM_NEWLINK, RTM_DELLINK} or message["family"] != socket.AF_UNSPEC:
-                continue  # a bridge tells of its ports coming and going in its own family
-            elif header["type"] == RTM_DELLINK:
-                yield LinkGone(message["index"])
-            else:
-                yield _link(message)
+        return list(self._messages(self._marshal.parse(data)))
 
     def close(self) -> None:
         """Give the socket back."""
         self._socket.close()
 
+    def _messages(self, messages: Iterator[Any]) -> Iterator[LinkMessage]:
+        for message in messages:
+            header = message["header"]
+            if header["flags"] & codes.NLM_F_DUMP_INTR:
+                self._whole = False
+            if header["type"] == codes.NLMSG_DONE:
+                yield ListingEnd(self._whole)
+            elif header["type"] not in {rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK} or message["family"] != socket.AF_UNSPEC:
+                continue  # a bridge tells of its ports coming and going in its own family
+            elif header["type"] == rtnl.RTM_DELLINK:
+                yield LinkGone(message["index"])
+            else:
+                yield _link(message)
 
-def _open(factory: Callable[..., T], netns: str | None, **options: Any) -> T:
-    """A pyroute2 socket in a namespace that has to be there already."""
-    if netns is None:
-        return factory(**options)
-    path = netns if "/" in netns else f"{NETNS_DIRECTORY}/{netns}"
-    if not os.path.exists(path):
-        raise TcnatError(f"there is no network namespace {netns} ({path})")
-    return factory(netns=path, flags=0, **options)
+
+def _open(netns: str | None, groups: int = 0) -> socket.socket:
+    """A route netlink socket, bound to multicast groups, of a namespace that has to be there."""
+    with entered(netns):
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    opened.bind((0, groups))
+    return opened
+
+
+def _tc_message(device: int, parent: int, handle: int = 0, info: int = 0) -> Any:
+    message = tcmsg()
+    message["index"], message["parent"], message["handle"], message["info"] = device, int(parent), handle, info
+    return message
+
+
+def _filter_message(there: Filter) -> Any:
+    info = there.priority << 16 | socket.htons(there.protocol)
+    return _tc_message(there.device, parent=there.hook, handle=there.handle, info=info)
 
 
 def _link(message: Any) -> Link:
@@ -230,7 +253,7 @@ def _filter(message: Any, hook: Hook) -> Filter:
         **there,
         name=options.get_attr("TCA_BPF_NAME") or "",
         classid=options.get_attr("TCA_BPF_CLASSID") or 0,
-        direct_action=bool((options.get_attr("TCA_BPF_FLAGS") or 0) & 1),
+        direct_action=bool((options.get_attr("TCA_BPF_FLAGS") or 0) & _TCA_BPF_FLAG_ACT_DIRECT),
         program=_number(options, "TCA_BPF_ID"),
     )
 
@@ -246,7 +269,7 @@ def _number(message: Any, attribute: str) -> int:
     return 0
 
 
-def _failure(what: str, error: Any) -> NetlinkFailure:
-    if error.code == errno.EPERM:
+def _failure(what: str, number: int) -> NetlinkFailure:
+    if number == errno.EPERM:
         return NetlinkFailure(f"{what}: not permitted. Run as root, or with CAP_NET_ADMIN", errno.EPERM)
-    return NetlinkFailure(f"{what}: {os.strerror(error.code)}", error.code)
+    return NetlinkFailure(f"{what}: {os.strerror(number)}", number)

@@ -1,0 +1,64 @@
+"""Network namespaces for the calling thread: entering one that is there, and a throw-away one.
+
+A socket stays in the namespace in which it was made, whoever uses it later. Source: setns(2), unshare(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tcnat.errors import TcnatError
+
+DIRECTORY = "/run/netns"
+"""Where ip-netns(8) keeps its names."""
+_CLONE_NEWNET = 0x40000000
+
+
+@contextmanager
+def entered(netns: str | None) -> Iterator[None]:
+    """Put the calling thread into a namespace (a name or path; None: where it is) for a while; TcnatError if it is not
+    there or may not be entered."""
+    if netns is None:
+        yield
+        return
+    path = netns if "/" in netns else f"{DIRECTORY}/{netns}"
+    try:
+        there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise TcnatError(f"network namespace {netns} ({path}): {error.strerror}") from None
+    with _and_back():
+        try:
+            _libc_call("setns", there, _CLONE_NEWNET, what=f"cannot enter network namespace {netns}")
+        finally:
+            os.close(there)
+        yield
+
+
+@contextmanager
+def throwaway() -> Iterator[None]:
+    """Put the calling thread into a new namespace, with nothing but a loopback that is down; it goes with the last
+    socket in it. TcnatError where that is not allowed (it takes CAP_SYS_ADMIN)."""
+    with _and_back():
+        _libc_call("unshare", _CLONE_NEWNET, what="cannot make a network namespace")
+        yield
+
+
+@contextmanager
+def _and_back() -> Iterator[None]:
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        try:
+            _libc_call("setns", home, _CLONE_NEWNET, what="cannot return to tcnat's own network namespace")
+        finally:
+            os.close(home)
+
+
+def _libc_call(name: str, *arguments: int, what: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments) != 0:
+        raise TcnatError(f"{what}: {os.strerror(ctypes.get_errno())}")
