@@ -57,8 +57,10 @@ def _json_sequence(data: bytes) -> Iterator[bytes | Broken]:
 
 
 def yaml_documents(data: bytes) -> Iterator[Any]:
-    """What the documents of a YAML stream hold, or :class:`Broken`; each is parsed by itself, so that a broken one holds
-    up no other. Empty ones are left out."""
+    """What the documents of a YAML stream hold, or :class:`Broken`; empty ones are left out.
+
+    Each is parsed by itself, so that a broken one holds up no other.
+    """
     line = 0
     for part in re.split(rb"(?m)^(?=---(?:\s|$))", data):
         for document in _yaml_part(part, line):
