@@ -115,14 +115,13 @@ class _Change:
 
     def entries(self, freed: Iterable[int]) -> dict[_Rank, list[Step]]:
         """The services entries to write or remove when the ``freed`` backend ids go."""
-        present = self._present
+        present, decided = self._present, self._decision.fronts
         users = self._backend_users(freed)
         found: dict[_Rank, list[Step]] = {rank: [] for rank in _Rank}
-        touched = (*self._decision.fronts, *self._front_addresses, *users, *sorted(present.dirty))
-        for key in dict.fromkeys(touched):
-            fronts = present.front_addresses.get(key, 0) + self._front_addresses[key]
-            extra = extra_flags(key, fronts, present.backend_uses.get(key, 0) + users[key])
-            front = self._decision.fronts[key] if key in self._decision.fronts else present.front(key)
+        for key in dict.fromkeys((*decided, *self._front_addresses, *users, *sorted(present.dirty))):
+            fronts = present.front_addresses.get(key, 0) + self._front_addresses.get(key, 0)
+            extra = extra_flags(key, fronts, present.backend_uses.get(key, 0) + users.get(key, 0))
+            front = decided[key] if key in decided else present.front(key)
             value = service_value(front, extra)
             if value != present.services.get(key):
                 step = RemoveService(key) if value is None else WriteService(key, value)
@@ -151,7 +150,7 @@ class _Change:
             return _Rank.FRONT_END_GONE
         if extra & _SERVICE_ADDRESS:
             return _Rank.ADDRESS
-        if self._front_addresses[key] < 0:
+        if self._front_addresses.get(key, 0) < 0:
             return _Rank.ADDRESS_GONE
         return _Rank.BACKEND if extra else _Rank.BACKEND_GONE
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from tcnat import maglev
 from tcnat.entries import Front, address_key, front_end_key
@@ -41,15 +42,12 @@ class Unfit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``steps`` in order, and the front ends that do not get all of their backends by them."""
+    """``steps`` in order, and the front ends that do not get all of their backends by them. ``frees``: there is more
+    room afterwards."""
 
     steps: tuple[Step, ...]
     unfit: tuple[Unfit, ...] = ()
-
-    @property
-    def frees(self) -> bool:
-        """Whether it makes room."""
-        return any(isinstance(step, FreeRun | FreeBackend | RemoveService) for step in self.steps)
+    frees: bool = False
 
 
 def plan(present: Present, changed: Mapping[FrontEndKey, FrontEnd | None]) -> Plan:
@@ -61,7 +59,7 @@ def plan(present: Present, changed: Mapping[FrontEndKey, FrontEnd | None]) -> Pl
     planner = _Planner(present)
     planner.recognise(front_end for front_end in changed.values() if front_end is not None)
     for key, front_end in changed.items():
-        if front_end is None:
+        if front_end is None or front_end.verdict is Verdict.PASS:
             planner.retire(service_key(*key))
         else:
             planner.serve(front_end)
@@ -71,7 +69,7 @@ def plan(present: Present, changed: Mapping[FrontEndKey, FrontEnd | None]) -> Pl
 def plan_drained(present: Present, live: Collection[bytes]) -> Plan:
     """The steps that remove the draining front ends whose services keys are not in ``live``: those have flows."""
     gone: dict[bytes, Front | None] = dict.fromkeys(sorted(present.draining.difference(live)))
-    return Plan(ordered(present, Decision(fronts=gone)))
+    return _plan(present, Decision(fronts=gone))
 
 
 def difference(present: Present, wanted: Mapping[FrontEndKey, FrontEnd]) -> dict[FrontEndKey, FrontEnd | None]:
@@ -80,6 +78,13 @@ def difference(present: Present, wanted: Mapping[FrontEndKey, FrontEnd]) -> dict
     for key, _ in present.fronts():
         changed.setdefault(front_end_key(key), None)
     return changed
+
+
+def _plan(present: Present, decision: Decision, unfit: Iterable[Unfit] = ()) -> Plan:
+    steps = ordered(present, decision)
+    frees = any(isinstance(step, FreeRun | FreeBackend | RemoveService) for step in steps)
+    mends = not present.damaged.isdisjoint(decision.fronts)  # which ends the quarantine of what they name
+    return Plan(steps, tuple(unfit), frees or mends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ class _Planner:
         self._free_slots = present.free_slots.copy()
         self._backend_numbers = present.backend_numbers.copy()
         self._service_numbers = present.service_numbers.copy()
+        self._table_size = cache(maglev.table_size)
         # What this plan has added to the present's.
         self._entries: set[bytes] = set()
         self._service_ids: dict[ServicePortName, int] = {}
@@ -110,7 +116,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         """What was decided."""
-        return Plan(ordered(self._present, self._decision), tuple(self._unfit))
+        return _plan(self._present, self._decision, self._unfit)
 
     def recognise(self, front_ends: Iterable[FrontEnd]) -> None:
         """Name the service ids that are there without a name (as after a restart) by the front ends that have them."""
@@ -169,7 +175,7 @@ class _Planner:
         keys = {key, address_key(key), *missing, *map(address_key, missing)}
         base, count = self._run([numbers[endpoint] for endpoint in endpoints], old) if not missing else (None, 0)
         if base is None:
-            count = maglev.table_size(len(backends), old.slots if old else 0)
+            count = self._table_size(len(backends), old.slots if old else 0)
         entries = frozenset(keys.difference(self._present.services, self._entries))
         return _Need(backends, endpoints, missing, entries, base, count)
 

@@ -3,8 +3,9 @@
 :func:`tcnat.recover.recover` builds it from the maps alone; each :mod:`step <tcnat.steps>` that was carried out is told
 to :meth:`Present.record`, so that the maps need not be read again. Pure.
 
-What is *idle* has no user: the next plan frees it. What is *dirty* does not stand in the services map as it should: the
-next plan writes it. What is *damaged* cannot be served as it stands: a plan that is told of the front end mends it.
+Where steps were not carried out to the end, :meth:`Present.inspect` finds what is *idle*, having no user, and what is
+*dirty*, not in the services map as it should be: the next plan frees and writes it. What is *damaged* cannot be served
+as it stands: a plan that is told of the front end mends it.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Present:
         self.endpoints: list[bytes | None] = [None]  # by backend id; None: free, or nobody knows whose it is
         self.generations = array("I", [0])
         self.run_counts = array("I", [0])  # by backend id: runs that hold it
-        self.idle_backends: set[int] = set()
+        self.idle_backends: set[int] = set()  # also those that nobody knows the owner of
         self.backend_numbers = Numbers(1, backends)  # 0 is what a slot that was never written names
         self.owners = array("I", [0])  # by backend id: service id, 0 if nobody knows
         self.backends_of: dict[int, array[int]] = {}  # service id -> backend ids
@@ -129,22 +130,19 @@ class Present:
 
     def use_address(self, key: bytes, change: int) -> None:
         """Count a front end more or less at the address of ``key``."""
-        address = address_key(key)
-        self.front_addresses.add(address, change)
-        self.check(address)
+        self.front_addresses.add(address_key(key), change)
 
     def use_endpoint(self, endpoint: bytes, change: int) -> None:
         """Count a backend id more or less for an endpoint."""
-        for key in (endpoint, address_key(endpoint)):
-            self.backend_uses.add(key, change)
-            self.check(key)
+        self.backend_uses.add(endpoint, change)
+        self.backend_uses.add(address_key(endpoint), change)
 
     def use_front(self, key: bytes, front: Front, change: int) -> None:
         """Count a services entry with a front end more or less."""
         if front.slots:
             run = self.runs[front.base]
             run.users += change
-            (self.idle_runs.discard if run.users else self.idle_runs.add)(front.base)
+            self.idle_runs.discard(front.base)
         if front.service:
             self._use_service(front.service, change)
         if front.draining:
@@ -155,18 +153,23 @@ class Present:
     def _use_service(self, service: int, change: int) -> None:
         if service not in self.service_uses:
             self.service_numbers.claim(service)
-        users = self.service_uses[service] = self.service_uses.get(service, 0) + change
-        (self.idle_services.discard if users else self.idle_services.add)(service)
+        self.service_uses[service] = self.service_uses.get(service, 0) + change
+        self.idle_services.discard(service)
 
-    def check(self, key: bytes) -> None:
-        """See whether ``key`` is dirty."""
-        (self.dirty.discard if self.expected(key) == self.services.get(key) else self.dirty.add)(key)
+    def inspect(self) -> None:
+        """See what is idle and dirty. It takes as long as there is much in the maps."""
+        self.idle_runs = {base for base, run in self.runs.items() if not run.users}
+        self.idle_services = {service for service, users in self.service_uses.items() if not users}
+        self.idle_backends.update(
+            number for number, endpoint in enumerate(self.endpoints) if endpoint and not self.run_counts[number]
+        )
+        keys = self.services.keys() | self.backend_uses.keys() | self.front_addresses.keys()
+        self.dirty = {key for key in keys if self.expected(key) != self.services.get(key)}
 
     def use_run(self, base: int, run: Run) -> None:
         """A run that stands in the slots map, whose slots are taken already."""
         self.runs[base] = run
         self.run_of[run.numbers] = base
-        self.idle_runs.add(base)
         for number in run.numbers:
             self.run_counts[number] += 1
             self.idle_backends.discard(number)
@@ -188,7 +191,6 @@ class Present:
         self.generations[number] = step.generation
         self.owners[number] = step.service
         self.backends_of.setdefault(step.service, array("I")).append(number)
-        self.idle_backends.add(number)
         self.use_endpoint(step.endpoint, 1)
 
     def grow(self, number: int) -> None:
@@ -213,6 +215,7 @@ class Present:
         old = self.front(key)
         if old is not None:
             self.use_front(key, old, -1)
+        self.dirty.discard(key)
         if value is None:
             del self.services[key]
         else:
@@ -221,7 +224,6 @@ class Present:
         new = self.front(key)
         if new is not None:
             self.use_front(key, new, 1)
-        self.check(key)
 
     def _repaired(self, key: bytes) -> None:
         self.damaged.discard(key)
@@ -238,8 +240,6 @@ class Present:
             del self.run_of[run.numbers]
         for number in run.numbers:
             self.run_counts[number] -= 1
-            if not self.run_counts[number]:
-                self.idle_backends.add(number)
 
     def _free_backend(self, step: FreeBackend) -> None:
         number, endpoint, owner = step.number, self.endpoints[step.number], self.owners[step.number]

@@ -8,7 +8,8 @@ another; two services with one backend id) makes the front end that names it dam
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 from tcnat import maglev
 from tcnat.entries import Front
@@ -18,13 +19,19 @@ from tcnat.present import Present, Run
 from tcnat.steps import WriteBackend
 
 
-def recover(present: Present, services: Mapping[bytes, bytes], slots: array[int], backends: Iterable[bytes]) -> None:
+def recover(
+    present: Present,
+    services: Mapping[bytes, bytes],
+    slots: Callable[[int], array[int]],
+    backends: Iterable[bytes],
+) -> None:
     """Fill an empty ``present`` from what the maps hold.
 
-    ``slots`` are the slots from 0 on, at least as far as any front end reaches; ``backends`` the values from id 0 on
-    (the last ones may be left out if they are all zero).
+    ``slots`` gives so many slots from slot 0 on; ``backends`` are the values from id 0 on.
     """
-    _Recovery(present, slots, backends).run(services)
+    present.services.update(services)
+    reach = max((front.base + front.slots for _, front in present.fronts()), default=0)
+    _Recovery(present, slots(min(reach, present.free_slots.capacity)), backends).run()
 
 
 class _Recovery:
@@ -32,6 +39,7 @@ class _Recovery:
         self.present = present
         self.slots = slots
         self.backends: list[Backend | None] = []
+        self.is_size = cache(_is_size)
         self.named: list[tuple[int, int]] = []  # the runs that damaged front ends name
         codec = BACKEND.codec(present.family)
         nowhere = bytes(present.family.address_size)
@@ -43,12 +51,10 @@ class _Recovery:
                 present.grow(number)
                 present.generations[number] = generation
 
-    def run(self, services: Mapping[bytes, bytes]) -> None:
+    def run(self) -> None:
         """All of it."""
         present = self.present
-        present.services.update(services)
-        fronts = list(present.fronts())
-        fronts.sort(key=lambda entry: (entry[1].base, entry[1].count))
+        fronts = sorted(present.fronts(), key=lambda entry: entry[1][:2])
         top = 0
         for key, front in fronts:
             if not self._sound(key, front, top):
@@ -61,8 +67,7 @@ class _Recovery:
             if key not in present.damaged:
                 present.use_front(key, front, 1)
         self._keep_strangers()
-        for key in services:
-            present.check(key)
+        present.inspect()
 
     def _sound(self, key: bytes, front: Front, top: int) -> bool:
         """Whether a front end can be served as it stands; keeps its run and backends if so. ``top`` is where the sound
@@ -95,7 +100,7 @@ class _Recovery:
             found.append((backend, number))
         found.sort()
         numbers = tuple(number for _, number in found)
-        if not _is_size(front.slots, len(found)):
+        if not self.is_size(front.slots, len(found)):
             return ()
         table = maglev.table([backend for backend, _ in found], front.slots)
         return numbers if array("I", map(numbers.__getitem__, table)) == held else ()

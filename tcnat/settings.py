@@ -1,0 +1,64 @@
+"""What the packet programs go by: time-outs and choices, the one entry of the settings map. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tcnat.layout import (
+    DEFAULT_REJECTS_PER_SECOND,
+    DEFAULT_TIMEOUTS,
+    FRAGMENT_TIMEOUT,
+    SCTP_TIMEOUT,
+    SETTINGS,
+    Choice,
+    Family,
+    FlowState,
+)
+from tcnat.model import Protocol
+
+_codec = SETTINGS.codec(Family.IPV4)  # the same for both families
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Time-outs in seconds; ``timeouts`` may leave states out, which then have their defaults."""
+
+    timeouts: Mapping[FlowState, int] = field(default_factory=lambda: MappingProxyType({}))
+    sctp_timeout: int = SCTP_TIMEOUT
+    fragment_timeout: int = FRAGMENT_TIMEOUT
+    unknown_port: Choice = Choice.PASS
+    """PASS, DROP or REJECT: a port that a Service address does not have (rule 25)."""
+    echo: Choice = Choice.ANSWER
+    """ANSWER, DROP or PASS: an ICMP echo request to a Service address."""
+    rejects_per_second: int = DEFAULT_REJECTS_PER_SECOND
+
+    def pack(self, now: int = 0, trace: int = 0) -> bytes:
+        """The entry. ``now`` and ``trace`` are not the agent's, but a replay's and a tracer's."""
+        timeouts = [self.timeouts.get(state, DEFAULT_TIMEOUTS[state]) for state in FlowState]
+        choices = self.unknown_port, self.echo, self.rejects_per_second
+        return _codec.pack(now, *timeouts, self.sctp_timeout, self.fragment_timeout, *choices, trace)
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Settings:
+        """From the entry."""
+        _, *fields = _codec.unpack(value)
+        timeouts = dict(zip(FlowState, fields, strict=False))
+        sctp, fragment, unknown_port, echo, rejects, _ = fields[len(timeouts) :]
+        return cls(timeouts, sctp, fragment, Choice(unknown_port), Choice(echo), rejects)
+
+    def replacing(self, value: bytes) -> bytes:
+        """The entry with these settings, and ``now`` and ``trace`` as they are in ``value``."""
+        fields = _codec.unpack(value)
+        return self.pack(fields[0], fields[-1])
+
+    def flow_timeout(self, state: int, protocol: int) -> int:
+        """Seconds after which a flow in this state is forgotten (docs/datapath.md, "Time")."""
+        if protocol == Protocol.SCTP and state == FlowState.ANSWERED:
+            return self.sctp_timeout
+        try:
+            known = FlowState(state)
+        except ValueError:
+            return 0
+        return self.timeouts.get(known, DEFAULT_TIMEOUTS[known])
