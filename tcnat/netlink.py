@@ -26,6 +26,7 @@ DUMP_TRIES = 5
 """How often a listing is asked for again that the kernel says changed under its hands."""
 _RECEIVE = 1 << 17
 _MONITOR_BUFFER = 1 << 20
+_IFF_UP = 1
 _TC_H_CLSACT = 0xFFFFFFF1
 _CLSACT_HANDLE = 0xFFFF0000
 _TCA_BPF_FLAG_ACT_DIRECT = 1
@@ -63,6 +64,18 @@ class Netlink:
     def links(self) -> list[Link]:
         """Every device, by index."""
         return [_link(m) for m in self._listing("network devices", rtnl.RTM_GETLINK, ifinfmsg())]
+
+    def add_veth(self, name: str, peer: str, mtu: int) -> None:
+        """Make a pair of veth devices, and set both up."""
+        end = [("IFLA_IFNAME", peer), ("IFLA_MTU", mtu)]
+        kind = [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", {"attrs": end})]})]
+        message = ifinfmsg()
+        message["attrs"] = [("IFLA_IFNAME", name), ("IFLA_MTU", mtu), ("IFLA_LINKINFO", {"attrs": kind})]
+        self._request(f"veth pair {name}", rtnl.RTM_NEWLINK, codes.NLM_F_CREATE | codes.NLM_F_EXCL, message)
+        for device in (name, peer):
+            message = ifinfmsg()
+            message["index"], message["flags"], message["change"] = self.link(device).index, _IFF_UP, _IFF_UP
+            self._request(f"network device {device}", rtnl.RTM_NEWLINK, 0, message)
 
     def qdiscs(self) -> list[Qdisc]:
         """Every ingress and clsact qdisc of every device."""
