@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from tcnat.replay.capture import Capture, Packet
+from tcnat.replay.capture import Capture, CaptureError, Packet
 from tcnat.replay.fate import Fate
 
 WINDOW = 32
@@ -43,6 +43,8 @@ class Result:
     equal: int = 0
     counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
     first: list[Difference] = field(default_factory=list)
+    broken: CaptureError | None = None
+    """How the golden capture is broken: what lies behind was not compared."""
 
     @property
     def differences(self) -> int:
@@ -52,7 +54,7 @@ class Result:
 
 class Comparison:
     """Is given every packet in order (:meth:`put`), then asked once for the :meth:`result`. ``limit`` differences are
-    kept. CaptureError when the golden capture is broken."""
+    kept."""
 
     def __init__(self, golden: Capture, limit: int) -> None:
         self._golden: Iterator[Packet] = golden.packets()
@@ -64,6 +66,8 @@ class Comparison:
 
     def put(self, fate: Fate) -> None:
         """The next packet."""
+        if self._result.broken is not None:
+            return
         if fate.data is None:
             self._dropped.append(fate)
             return
@@ -73,7 +77,7 @@ class Comparison:
 
     def result(self) -> Result:
         """Compare what is left of both streams, and tell."""
-        while self._ours or self._fill(1):
+        while self._result.broken is None and (self._ours or self._fill(1)):
             self._step()
         return self._result
 
@@ -82,7 +86,11 @@ class Comparison:
 
     def _fill(self, count: int) -> int:
         while len(self._theirs) < count:
-            packet = next(self._golden, None)
+            try:
+                packet = next(self._golden, None)
+            except CaptureError as error:
+                self._result.broken = error
+                break
             if packet is None:
                 break
             self._theirs.append(packet)

@@ -17,6 +17,7 @@ from tcnat.replay.side import Side
 UNSPEC, SHOT, REDIRECT = -1, 2, 7
 """TC_ACT_UNSPEC, TC_ACT_SHOT, TC_ACT_REDIRECT."""
 _START = 1_000_000_000_000
+_STEP = 1_000_000
 _ZERO = bytes(4)
 _NOW = SETTINGS.offsets(Family.IPV4)["now"]
 
@@ -29,8 +30,8 @@ class Runner(Protocol):
 
 
 class Clock:
-    """Nanoseconds for ``settings.now``: never 0, which would be the kernel's clock, and never backwards. The first
-    packet's time stamp is ``_START``; a stamp that lies before an earlier one counts as that."""
+    """Nanoseconds for ``settings.now``, in steps of a millisecond: never 0, which would be the kernel's clock, and
+    never backwards. The first packet has ``_START``; a time stamp that lies before an earlier one counts as that."""
 
     def __init__(self) -> None:
         self._first: int | None = None
@@ -40,7 +41,8 @@ class Clock:
         """The clock for a packet stamped ``time``."""
         if self._first is None:
             self._first = time
-        self._now = max(self._now, time - self._first + _START)
+        if (now := time - self._first + _START) >= self._now + _STEP:
+            self._now = now // _STEP * _STEP
         return self._now
 
 

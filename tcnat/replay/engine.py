@@ -81,8 +81,8 @@ class Engine:
         before = way.headers
         if before is None:
             return Fate(way.packet, side, ran.reason, data, length, ran.sent_back)
-        sent_on = ran.frame is not None and ran.reason.verdict == "rewrite"
-        after = headers.read(ran.frame, way.family) if sent_on and ran.frame is not None else None
+        sent_on = ran.reason.verdict == "rewrite"
+        after = headers.read_again(ran.frame, before) if sent_on and ran.frame is not None else None
         front_end, backend = fate.parties(ran.reason, side, before, after)
         protocol = (before.quoted or before).protocol
         service = self._service(front_end, protocol)

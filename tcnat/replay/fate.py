@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tcnat.model import ServicePortName, format_address, format_endpoint
+from tcnat.model import Protocol, ServicePortName, format_address, format_endpoint
 from tcnat.reasons import Reason
 from tcnat.replay.capture import Packet
 from tcnat.replay.headers import Headers
@@ -22,6 +22,7 @@ CUT_OFF = Reason(-4, "cut_off", "pass", "captured in part, without all of its he
 TOO_LONG = Reason(-5, "too_long", "pass", "longer than a device takes: left as it is")
 OWN_REASONS = (UNTOUCHED, NOT_IP, NOT_A_CLIENTS, CUT_OFF, TOO_LONG)
 
+_PROTOCOLS: dict[int, str] = {protocol: protocol.name for protocol in Protocol}
 _FORWARDED = frozenset({"forwarded", "fragment_forwarded"})
 _REVERSED = frozenset({"reversed", "fragment_reversed"})
 
@@ -34,6 +35,14 @@ class Party(NamedTuple):
 
     def __str__(self) -> str:
         return format_endpoint(self.address, self.port) if self.port else format_address(self.address)
+
+
+def front_end_text(front_end: Party | None, protocol: int) -> str:
+    """``10.96.0.10:80/TCP``, without port and protocol where they are not known; "" without a front end."""
+    if front_end is None:
+        return ""
+    name = _PROTOCOLS.get(protocol)
+    return f"{front_end}/{name}" if name and front_end.port else str(front_end)
 
 
 class Fate(NamedTuple):
@@ -50,6 +59,11 @@ class Fate(NamedTuple):
     front_end: Party | None = None
     backend: Party | None = None
     service: ServicePortName | None = None
+
+    @property
+    def front_end_text(self) -> str:
+        """``10.96.0.10:80/TCP``, without port and protocol where the packet does not tell; "" without a front end."""
+        return front_end_text(self.front_end, self.protocol)
 
     @property
     def verdict(self) -> str:

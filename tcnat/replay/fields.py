@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,7 +30,6 @@ from tcnat.replay import link
 from tcnat.replay.capture import Packet as Captured
 from tcnat.replay.compare import Difference, Kind
 from tcnat.replay.fate import Fate
-from tcnat.replay.summary import front_end_text
 
 Names = Mapping[str, str]
 """The text of an address -> what it is ("Service default/web", "backend of default/web")."""
@@ -50,6 +50,14 @@ _LAYERS = (
 )  # fmt: skip
 """What is read field by field; anything behind is payload, whatever scapy takes it for."""
 
+_LAYER_WORDS: dict[type[Packet], str] = {
+    Ether: "Ethernet",
+    IPerror: "IP",
+    IPerror6: "IPv6",
+    TCPerror: "TCP",
+    UDPerror: "UDP",
+    Dot1Q: "VLAN",
+}
 _WORDS = {
     "src": "source address", "dst": "destination address", "sport": "source port", "dport": "destination port",
     "chksum": "checksum", "cksum": "checksum", "len": "length", "plen": "payload length", "ihl": "header length",
@@ -65,9 +73,13 @@ _LONGEST = 60
 
 def dissect(data: bytes, link_type: int) -> Packet:
     """The packet as scapy reads it."""
+    layer = _LINKS.get(link_type, Raw)
     if link_type == link.RAW:
-        return (IPv6 if data[:1] and data[0] >> 4 == 6 else IP)(data)
-    return _LINKS.get(link_type, Raw)(data)
+        layer = IPv6 if data[:1] and data[0] >> 4 == 6 else IP
+    try:
+        return layer(data)
+    except struct.error:  # shorter than the header
+        return Raw(data)
 
 
 def explain(difference: Difference, golden_name: str, first: int, names: Names) -> str:
@@ -91,7 +103,7 @@ def explain(difference: Difference, golden_name: str, first: int, names: Names) 
 
 
 def _about(fate: Fate) -> str:
-    front_end = front_end_text(fate)
+    front_end = fate.front_end_text
     service = f" of {fate.service}" if fate.service else ""
     return ", ".join(
         part for part in (fate.side, f"{fate.verdict} {fate.reason.name}", front_end and front_end + service) if part
@@ -133,7 +145,7 @@ def compare(found: bytes, expected: bytes, link_type: int, names: Names) -> Iter
 
 
 def _layer_rows(prefix: str, ours: Packet, theirs: Packet, names: Names) -> Iterator[Row]:
-    layer = f"{prefix}{type(ours).__name__.removesuffix('error').removesuffix('error6')}"
+    layer = prefix + _LAYER_WORDS.get(type(ours), type(ours).__name__)
     for field in ours.fields_desc:
         mine, other = ours.getfieldval(field.name), theirs.getfieldval(field.name)
         if mine != other:

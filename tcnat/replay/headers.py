@@ -12,6 +12,9 @@ from tcnat.layout import Family
 from tcnat.replay.link import ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
+_WITH_PORTS = frozenset({TCP, UDP, SCTP})
+_PORTS = struct.Struct("!HH").unpack_from
+_IPV4 = struct.Struct("!B5xHxB2x4s4s").unpack_from
 _EXTENSIONS = frozenset({0, 43, 60})  # hop-by-hop, routing, destination options
 _FRAGMENT = 44
 _MAX_EXTENSIONS = 6
@@ -22,8 +25,10 @@ _SCTP_NEEDED = 16  # the common header and the first chunk's
 
 
 class Headers(NamedTuple):
-    """Addresses and ports of a packet (ports 0 where there are none). ``end`` is the offset behind the last byte that a
-    program reads or writes. ``quoted`` are the headers of the packet that an ICMP error is about."""
+    """Addresses and ports of a packet (ports 0 where there are none).
+
+    ``at`` is the offset of the IP header, ``transport`` that of the transport header, ``end`` that behind the last byte
+    which a program reads or writes. ``quoted`` are the headers of the packet that an ICMP error is about."""
 
     family: Family
     protocol: int
@@ -31,6 +36,8 @@ class Headers(NamedTuple):
     destination: bytes
     source_port: int
     destination_port: int
+    at: int
+    transport: int
     end: int
     quoted: Headers | None = None
 
@@ -57,14 +64,43 @@ def read(frame: bytes, family: Family, at: int = ETHERNET_HEADER, quoted: bool =
             return None
         protocol, source, destination, transport, later = network
         if later:
-            return Headers(family, protocol, source, destination, 0, 0, transport)
-        return _transport(frame, Headers(family, protocol, source, destination, 0, 0, transport), quoted)
+            return Headers(family, protocol, source, destination, 0, 0, at, transport, transport)
+        if protocol in _WITH_PORTS:
+            source_port, destination_port = _PORTS(frame, transport)
+            end = transport + (_QUOTE_NEEDED if quoted else _size(frame, protocol, transport))
+            return Headers(family, protocol, source, destination, source_port, destination_port, at, transport, end)
+        if quoted:
+            return None
+        end, about = _icmp(frame, family, protocol, transport)
+        return Headers(family, protocol, source, destination, 0, 0, at, transport, end, about)
     except (struct.error, IndexError):
         return None
 
 
+def read_again(frame: bytes, before: Headers) -> Headers:
+    """The headers of a frame whose addresses and ports alone may differ from those that were read before."""
+    source_port, destination_port = before.source_port, before.destination_port
+    if before.protocol in _WITH_PORTS and before.end > before.transport:
+        source_port, destination_port = _PORTS(frame, before.transport)
+    at = before.at + (12 if before.family is Family.IPV4 else 8)
+    size = before.family.address_size
+    quoted = None if before.quoted is None else read_again(frame, before.quoted)
+    return Headers(
+        before.family,
+        before.protocol,
+        frame[at : at + size],
+        frame[at + size : at + 2 * size],
+        source_port,
+        destination_port,
+        before.at,
+        before.transport,
+        before.end,
+        quoted,
+    )
+
+
 def _ipv4(frame: bytes, at: int) -> tuple[int, bytes, bytes, int, bool] | None:
-    first, fragment, protocol, source, destination = struct.unpack_from("!B5xHxB2x4s4s", frame, at)
+    first, fragment, protocol, source, destination = _IPV4(frame, at)
     if first >> 4 != 4 or first & 15 < 5:
         return None
     return protocol, source, destination, at + (first & 15) * 4, bool(fragment & 0x1FFF)
@@ -89,25 +125,21 @@ def _ipv6(frame: bytes, at: int) -> tuple[int, bytes, bytes, int, bool] | None:
     return protocol, source, destination, at, False
 
 
-def _transport(frame: bytes, found: Headers, quoted: bool) -> Headers | None:
-    at, protocol = found.end, found.protocol
-    if protocol in {TCP, UDP, SCTP}:
-        source_port, destination_port = struct.unpack_from("!HH", frame, at)
-        if quoted:
-            size = _QUOTE_NEEDED
-        elif protocol == TCP:
-            size = (frame[at + 12] >> 4) * 4
-        else:
-            size = 8 if protocol == UDP else _SCTP_NEEDED
-        return found._replace(source_port=source_port, destination_port=destination_port, end=at + size)
-    if quoted:
-        return None
-    if protocol in {ICMP, ICMPV6}:
-        found = found._replace(end=at + 8)
-        if frame[at] in _ICMP_ERRORS[protocol]:
-            about = read(frame, found.family, at + 8, quoted=True)
-            return found._replace(quoted=about, end=about.end if about else at + 8 + _QUOTE_UNREAD)
-    return found
+def _size(frame: bytes, protocol: int, at: int) -> int:
+    """Bytes of the transport header that programs read."""
+    if protocol == TCP:
+        return (frame[at + 12] >> 4) * 4
+    return 8 if protocol == UDP else _SCTP_NEEDED
+
+
+def _icmp(frame: bytes, family: Family, protocol: int, at: int) -> tuple[int, Headers | None]:
+    """(the end of what a program reads, the quoted packet's headers) of a packet without ports."""
+    if protocol not in _ICMP_ERRORS:
+        return at, None
+    if frame[at] not in _ICMP_ERRORS[protocol]:
+        return at + 8, None
+    about = read(frame, family, at + 8, quoted=True)
+    return (about.end if about else at + 8 + _QUOTE_UNREAD), about
 
 
 def is_plain(frame: bytes, found: Headers) -> bool:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tcnat.model import Protocol
+from tcnat.model import ServicePortName
 from tcnat.reasons import Reason
-from tcnat.replay.fate import Fate
+from tcnat.replay.fate import Fate, Party, front_end_text
 
 VERDICTS = ("rewrite", "answer", "drop", "pass")
-_PROTOCOLS: dict[int, str] = {protocol: protocol.name for protocol in Protocol}
 
 
 class Group(NamedTuple):
-    """Packets with the same outcome. Texts are "" where there is nothing to say."""
+    """Packets with the same outcome. ``protocol`` is that of the front end; 0 without one, or without a port."""
 
     reason: Reason
-    front_end: str
-    backend: str
-    service: str
+    front_end: Party | None
+    protocol: int
+    backend: Party | None
+    service: ServicePortName | None
+
+    @property
+    def front_end_text(self) -> str:
+        """``10.96.0.10:80/TCP``; "" without a front end."""
+        return front_end_text(self.front_end, self.protocol)
 
 
 @dataclass(slots=True)
@@ -33,8 +37,8 @@ class Summary:
     first: int = 0
     last: int = 0
     """Time stamps of the first and the last packet, in nanoseconds."""
-    counts: Counter[Group] = field(default_factory=Counter)
-    sizes: Counter[Group] = field(default_factory=Counter)
+    counts: dict[Group, list[int]] = field(default_factory=dict)
+    """Packets and bytes."""
 
     def add(self, fate: Fate) -> None:
         """Count one packet."""
@@ -44,23 +48,23 @@ class Summary:
         self.last = fate.packet.time
         self.left += fate.data is not None
         group = group_of(fate)
-        self.counts[group] += 1
-        self.sizes[group] += fate.packet.length
+        count = self.counts.get(group)
+        if count is None:
+            count = self.counts[group] = [0, 0]
+        count[0] += 1
+        count[1] += fate.packet.length
 
     def by_verdict(self) -> dict[str, int]:
         """Packets of each verdict, in the order of ``VERDICTS``."""
         counts = dict.fromkeys(VERDICTS, 0)
-        for group, count in self.counts.items():
-            counts[group.reason.verdict] += count
+        for group, (packets, _) in self.counts.items():
+            counts[group.reason.verdict] += packets
         return counts
 
     def rows(self) -> list[tuple[Group, int, int]]:
         """(group, packets, bytes), by verdict, then the most frequent first."""
-        ordered = sorted(
-            self.counts.items(),
-            key=lambda item: (VERDICTS.index(item[0].reason.verdict), -item[1], item[0][1:], item[0].reason.number),
-        )
-        return [(group, count, self.sizes[group]) for group, count in ordered]
+        rows = [(group, packets, size) for group, (packets, size) in self.counts.items()]
+        return sorted(rows, key=lambda row: (VERDICTS.index(row[0].reason.verdict), -row[1], _words(row[0])))
 
     def seconds(self) -> float:
         """From the first packet to the last, by the capture's clock."""
@@ -69,15 +73,11 @@ class Summary:
 
 def group_of(fate: Fate) -> Group:
     """The packet's group. Ports that no Service has are left out: a port scan would make a group of each."""
-    front_end = "" if fate.front_end is None else front_end_text(fate)
-    if fate.front_end is not None and fate.service is None:
-        front_end = str(fate.front_end._replace(port=0))
-    return Group(fate.reason, front_end, str(fate.backend or ""), str(fate.service or ""))
+    front_end = fate.front_end
+    if front_end is None or fate.service is None:
+        return Group(fate.reason, front_end and Party(front_end.address, 0), 0, fate.backend, None)
+    return Group(fate.reason, front_end, fate.protocol, fate.backend, fate.service)
 
 
-def front_end_text(fate: Fate) -> str:
-    """``10.96.0.10:80/TCP``, without port and protocol where the packet does not tell; "" without a front end."""
-    if fate.front_end is None:
-        return ""
-    protocol = _PROTOCOLS.get(fate.protocol)
-    return f"{fate.front_end}/{protocol}" if protocol and fate.front_end.port else str(fate.front_end)
+def _words(group: Group) -> tuple[str, ...]:
+    return group.reason.name, group.front_end_text, str(group.backend or ""), str(group.service or "")

@@ -7,51 +7,45 @@ that a frame sent on the device comes out at its peer, or comes back, or is drop
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import os
 import select
 import socket
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from tcnat.attach import Attacher, Programs, Role
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
 from tcnat.loader import Loaded
 from tcnat.netlink import Netlink
+from tcnat.netns import throwaway
 from tcnat.replay.datapath import REDIRECT, SHOT, UNSPEC
 from tcnat.replay.side import Side
 
-_CLONE_NEWNET = 0x40000000
 _MTU = 65535
 _ETH_P_ALL = 3
 _ETHERTYPE = {Family.IPV4: 0x0800, Family.IPV6: 0x86DD}
 _PATIENCE = 2000  # milliseconds for a frame to come out; it is there at once unless the machine is stalled
-
-T = TypeVar("T")
 
 
 class VethRunner:
     """Sends frames over devices that carry the programs. TcnatError if it lacks the rights or the kernel's means."""
 
     def __init__(self, loaded: Mapping[Family, Loaded]) -> None:
-        self._namespace = _new_namespace()
-        path = f"/proc/{os.getpid()}/fd/{self._namespace}"
-        links = Netlink(path)
-        for device, peer in (("egress0", "egress1"), ("ingress0", "ingress1")):
-            links.add_veth(device, peer, _MTU)
-        links.close()
-        self._attach(path, loaded)
-        self._pairs = _in_namespace(self._namespace, _taps)
+        with throwaway():
+            _keep_quiet()
+            links = Netlink()
+            for side in Side:
+                links.add_veth(f"{side}0", f"{side}1", _MTU)
+            links.close()
+            self._attach(loaded)
+            self._pairs = {side: (_tap(f"{side}0"), _tap(f"{side}1")) for side in Side}
 
     @staticmethod
-    def _attach(path: str, loaded: Mapping[Family, Loaded]) -> None:
+    def _attach(loaded: Mapping[Family, Loaded]) -> None:
         egress = {f"egress{family}": one.egress.fd for family, one in loaded.items()}
         ingress = {f"ingress{family}": one.ingress.fd for family, one in loaded.items()}
-        attacher = Attacher(path)
+        attacher = Attacher()
         attacher.attach("egress0", Role.NETWORK, Programs(**egress))
         attacher.attach("ingress0", Role.WORKLOAD, Programs(**ingress))
         attacher.close()
@@ -72,7 +66,14 @@ class VethRunner:
         for pair in self._pairs.values():
             for one in pair:
                 one.close()
-        os.close(self._namespace)
+
+
+def _keep_quiet() -> None:
+    """No IPv6 addresses in this namespace, so that the kernel sends nothing by itself."""
+    for scope in ("all", "default"):
+        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+        if setting.exists():
+            setting.write_text("1")
 
 
 def _coming_out(near: socket.socket, far: socket.socket) -> tuple[int, bytes]:
@@ -88,45 +89,7 @@ def _coming_out(near: socket.socket, far: socket.socket) -> tuple[int, bytes]:
     raise TcnatError("a frame that was sent through the veth pair did not come out")
 
 
-def _taps() -> dict[Side, tuple[socket.socket, socket.socket]]:
-    return {side: (_tap(f"{side}0"), _tap(f"{side}1")) for side in Side}
-
-
 def _tap(device: str) -> socket.socket:
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
     tap.bind((device, _ETH_P_ALL))
     return tap
-
-
-def _new_namespace() -> int:
-    """The descriptor of a new network namespace without IPv6 addresses of its own."""
-
-    def enter() -> int:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise TcnatError(f"a network namespace cannot be made: {os.strerror(number)}. Run as root (CAP_SYS_ADMIN)")
-        for scope in ("all", "default"):
-            setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
-            if setting.exists():
-                setting.write_text("1")
-        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-    return _in_thread(enter)
-
-
-def _in_namespace(namespace: int, work: Callable[[], T]) -> T:
-    """Do something in a thread of its own that has entered the namespace."""
-
-    def enter() -> T:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(namespace, _CLONE_NEWNET) != 0:
-            raise TcnatError(f"a network namespace cannot be entered: {os.strerror(ctypes.get_errno())}")
-        return work()
-
-    return _in_thread(enter)
-
-
-def _in_thread(work: Callable[[], T]) -> T:
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(work).result()

@@ -1,0 +1,122 @@
+"""How fast ``tcnat replay`` is, and how much memory it takes: a million packets of clients' conversations.
+
+    python -m bench.replay [PACKETS]
+
+Needs root. Prints packets a second (of time and of CPU time; the whole command with its start-up) and the peak of
+resident memory, for each report; ends in 1 if the summary is slower than 20,000 a second or any takes more than 200 MB.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+PACKETS = 1_000_000
+LEAST_RATE, MOST_MEMORY = 20_000, 200 << 20
+OBJECTS = """
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "bench"}, "spec": {"clusterIP":
+ "10.96.0.10", "clusterIPs": ["10.96.0.10"], "ports": [{"port": 80, "protocol": "TCP"}]}}
+{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "web-1", "namespace": "bench",
+ "labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4", "ports": [{"name": "", "port": 8080,
+ "protocol": "TCP"}], "endpoints": [{"addresses": ["10.0.1.2"]}]}
+"""
+
+
+class Measure(NamedTuple):
+    """Of one run of the command: seconds that passed, seconds of CPU time, bytes of resident memory at most."""
+
+    seconds: float
+    cpu: float
+    memory: int
+
+
+def conversation() -> list[tuple[bytes, int | None]]:
+    """Frames of one HTTP request, and a DNS question that is no Service's; with the offset of the client's port."""
+    there = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="10.0.0.1", dst="10.96.0.10")
+    back = Ether(src="02:00:00:00:00:02", dst="02:00:00:00:00:01") / IP(src="10.0.1.2", dst="10.0.0.1")
+    request, reply = TCP(sport=0, dport=80), TCP(sport=8080, dport=0)
+
+    def segment(way: Packet, flags: str, sequence: int, acknowledgement: int, size: int = 0) -> bytes:
+        tcp = (request if way is there else reply).copy()
+        tcp.flags, tcp.seq, tcp.ack = flags, sequence, acknowledgement
+        return bytes(way / tcp / Raw(bytes(size)))
+
+    other = there.copy()
+    other[IP].dst = "192.0.2.53"
+    return [
+        (segment(there, "S", 100, 0), 34),
+        (segment(back, "SA", 500, 101), 36),
+        (segment(there, "A", 101, 501), 34),
+        (segment(there, "PA", 101, 501, 120), 34),
+        (segment(back, "A", 501, 221), 36),
+        (segment(back, "PA", 501, 221, 1400), 36),
+        (segment(there, "FA", 221, 1901), 34),
+        (segment(back, "FA", 1901, 222), 36),
+        (segment(there, "A", 222, 1902), 34),
+        (bytes(other / UDP(sport=5353, dport=53) / Raw(bytes(40))), None),
+    ]
+
+
+def records(count: int) -> Iterator[bytes]:
+    """A pcap's header and records; each conversation has its own client port (checksums do not matter here)."""
+    frames = conversation()
+    yield struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+    for number in range(count):
+        frame, port_at = frames[number % len(frames)]
+        if port_at is not None:
+            port = 1024 + number // len(frames) % 60000
+            frame = frame[:port_at] + port.to_bytes(2, "big") + frame[port_at + 2 :]
+        stamp = 1_700_000_000_000_000 + number * 50
+        yield struct.pack("<IIII", stamp // 10**6, stamp % 10**6, len(frame), len(frame)) + frame
+
+
+def measure(*arguments: str | Path) -> Measure:
+    """Run ``tcnat replay`` to its end; it holds itself on one CPU."""
+    start = time.monotonic()
+    command = [sys.executable, "-m", "tcnat", "replay", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"tcnat replay ended with {process.returncode}")
+    return Measure(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+
+
+def main() -> int:
+    """Measure each report; the exit code."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else PACKETS
+    with tempfile.TemporaryDirectory() as directory:
+        capture, objects, out = (Path(directory, name) for name in ("capture.pcap", "objects.json", "out.pcap"))
+        objects.write_text(OBJECTS.lstrip())
+        with capture.open("wb") as file:
+            file.writelines(records(count))
+        runs = {
+            "summary": ["-o", "summary"],
+            "summary and --out": ["-o", "summary", "--out", out],
+            "summary and --expect": ["-o", "summary", "--expect", out],
+            "json": ["-o", "json"],
+            "table": ["-o", "table"],
+        }
+        print(f"{'REPORT':22}  PACKETS/S  PACKETS/CPU S  PEAK MB")
+        good = True
+        for name, options in runs.items():
+            run = measure(capture, "--objects", objects, *options)
+            rates = f"{count / run.seconds:9.0f}  {count / run.cpu:13.0f}"
+            print(f"{name:22}  {rates}  {run.memory / (1 << 20):7.1f}", flush=True)
+            good = good and run.memory <= MOST_MEMORY and (name != "summary" or count / run.seconds >= LEAST_RATE)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Captures with golden answers, the scripts that make them, and the tests that replay them."""
