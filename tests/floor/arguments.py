@@ -59,8 +59,8 @@ def _map_faults(helper: Helper, values: Values, shapes: Shapes) -> Iterator[str]
 
 def _memory_faults(what: str, values: Values, size: int) -> Iterator[str]:
     for value in values:
-        if value.kind is Kind.MAP_VALUE:
-            yield f"a map's value handed over as {what} is 4.14 for memory, 4.18 for keys and values; copy it to the stack"
+        if value.kind in (Kind.MAP_VALUE, Kind.MAP_VALUE_FILLED, Kind.MAP_VALUE_LOST):
+            yield f"a map's value as {what}: 4.14 takes it as memory, 4.18 as key or value; copy it to the stack"
         elif value.kind is Kind.STACK:
             yield from stack_range_faults(value.number, size)
         elif value.kind not in (Kind.PACKET, Kind.CONSTANT):

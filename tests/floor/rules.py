@@ -29,7 +29,7 @@ from .instructions import (
     slots,
 )
 from .since import HELPERS, MAX_INSTRUCTIONS, NEWER_HELPERS, OPERATIONS, PSEUDO_CALLS, PSEUDO_LOADS
-from .walk import State, trace, walk
+from .walk import Kind, State, trace, walk
 
 
 class MapShape(NamedTuple):
@@ -44,11 +44,11 @@ class Violation(NamedTuple):
     """A rule that is broken, at which instruction, and how."""
 
     rule: str
-    index: int
+    at: int
     text: str
 
     def __str__(self) -> str:
-        return f"{self.rule}, instruction {self.index}: {self.text}"
+        return f"{self.rule}, instruction {self.at}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,9 @@ def loads_and_stores(program: Program) -> Iterator[Violation]:
         if modes is None or instruction.opcode == LOAD_WIDE:
             continue
         if instruction.mode not in modes:
-            yield Violation("instruction", instruction.index, f"opcode {instruction.opcode:#x}: no such load or store in 4.9")
+            yield Violation(
+                "instruction", instruction.index, f"opcode {instruction.opcode:#x}: no such load or store in 4.9"
+            )
         elif instruction.mode == MODE_ATOMIC and (instruction.opcode not in XADD or instruction.immediate):
             yield Violation("atomic", instruction.index, "atomics other than adding (XADD) are 5.12")
 
@@ -176,6 +178,16 @@ def context(program: Program) -> Iterator[Violation]:
                 yield Violation("context", instruction.index, text)
 
 
+def map_values(program: Program) -> Iterator[Violation]:
+    """4.9 follows a pointer into a map's value through the stack only as long as nothing is added to it."""
+    for instruction in program.instructions:
+        state = program.states.get(instruction.index)
+        lost = [] if state is None else memory.accesses(instruction, state)
+        for name in sorted({value.map for value in lost if value.kind is Kind.MAP_VALUE_LOST}):
+            text = f"a pointer into {name} was moved and spilled, or spilled and moved; look it up again"
+            yield Violation("map value", instruction.index, text)
+
+
 RULES: tuple[Callable[[Program], Iterator[Violation]], ...] = (
     size,
     jumps,
@@ -186,4 +198,5 @@ RULES: tuple[Callable[[Program], Iterator[Violation]], ...] = (
     helper_arguments,
     stack,
     context,
+    map_values,
 )

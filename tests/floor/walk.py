@@ -27,6 +27,10 @@ class Kind(Enum):
     STACK = auto()
     MAP = auto()
     MAP_VALUE = auto()
+    MAP_VALUE_FILLED = auto()
+    """A map value pointer that lay on the stack: 4.9 has forgotten its bounds, and takes it only as it is."""
+    MAP_VALUE_LOST = auto()
+    """One that was moved and then spilled, or filled and then moved: to 4.9 it is no pointer to use any more."""
     PACKET = auto()
     PACKET_END = auto()
 
@@ -73,7 +77,10 @@ def start() -> State:
 
 
 def walk(instructions: list[Instruction], maps: Mapping[int, str]) -> dict[int, State]:
-    """Instruction index -> the state before it; what cannot be reached is left out. ``maps``: index -> map loaded there."""
+    """Instruction index -> the state before it; what cannot be reached is left out.
+
+    ``maps``: index of an instruction -> the map that it loads.
+    """
     before: dict[int, State] = {0: start()}
     order, loops = trace(instructions)
     for instruction in order:
@@ -172,7 +179,13 @@ def _store(instruction: Instruction, state: State) -> None:
             stored = state.registers[instruction.source]
             if instruction.group == ST:
                 stored = frozenset({Value(Kind.CONSTANT, instruction.immediate)})
-            state.stack[at] = stored
+            state.stack[at] = frozenset(map(_spilled, stored))
+
+
+def _spilled(value: Value) -> Value:
+    if value.kind is Kind.MAP_VALUE:
+        return value._replace(kind=Kind.MAP_VALUE_LOST if value.number else Kind.MAP_VALUE_FILLED)
+    return value
 
 
 def forget(state: State, at: int, size: int) -> None:
@@ -236,6 +249,8 @@ def _add_or_calculate(operation: int, a: Value, b: Value) -> Value:
         return Value(Kind.UNKNOWN)
     if other.kind not in (Kind.CONSTANT, Kind.UNKNOWN):
         return Value(Kind.UNKNOWN)  # a difference of pointers
+    if pointer.kind is Kind.MAP_VALUE_FILLED:
+        pointer = pointer._replace(kind=Kind.MAP_VALUE_LOST)
     if pointer.number is None or other.number is None:
         return pointer._replace(number=None)
     return pointer._replace(number=pointer.number + (other.number if operation == 0x00 else -other.number))
