@@ -1,0 +1,149 @@
+"""Keeps the programs on the devices that are to carry them, as devices come and go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Event as Flag
+
+from tcnat.attach import Attacher, DeviceVanished
+from tcnat.devices import Change, DeviceEvent, DeviceWatcher, Event, Listed, Patterns
+from tcnat.errors import TcnatError
+from tcnat.filters import Programs, Role
+from tcnat.links import Link
+
+log = logging.getLogger(__name__)
+
+LISTING_TIMEOUT = 10.0
+"""Seconds that the first listing of the devices may take."""
+
+
+class DeviceKeeper:
+    """The devices of one network namespace (None: the caller's own) that match ``patterns`` carry ``programs``.
+
+    A watcher's thread only queues news and calls ``post``; all work is done in :meth:`sync` and :meth:`resync`, by the
+    thread that made the keeper. Both raise one TcnatError for all devices that could not be served then; these are
+    tried again at the next resync, and named in ``problems`` as long."""
+
+    def __init__(
+        self, patterns: Patterns, programs: Programs, post: Callable[[], None], netns: str | None = None
+    ) -> None:
+        self._patterns = patterns
+        self._programs = programs
+        self._post = post
+        self._news: SimpleQueue[DeviceEvent] = SimpleQueue()
+        self._listed = Flag()
+        self._served: dict[int, tuple[Link, Role]] = {}
+        self._problems: dict[int, str] = {}
+        self._attacher = Attacher(netns)
+        self._watcher = DeviceWatcher(patterns, self._take, netns)
+
+    @property
+    def served(self) -> dict[int, tuple[Link, Role]]:
+        """The matching devices that there are, by index."""
+        return dict(self._served)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A line for each matching device that could not be served."""
+        return tuple(self._problems.values())
+
+    def start(self) -> None:
+        """Attach to what is there, detach from what no longer matches, and follow what comes. TcnatError if not one of
+        the devices could be served."""
+        self._watcher.start()
+        if not self._listed.wait(LISTING_TIMEOUT):
+            raise TcnatError(f"the kernel did not list the network devices within {LISTING_TIMEOUT:g} s")
+        try:
+            self.sync()
+        except TcnatError as error:
+            if len(self._problems) == len(self._served):
+                raise
+            log.error("%s", error)
+        self._detach_strays()
+        names = {link.name for link, _ in self._served.values()}
+        for missing in sorted(set(self._patterns.network) - names):
+            log.warning("there is no network device %s yet; it is served as soon as it appears", missing)
+
+    def sync(self) -> None:
+        """Do what the news ask for."""
+        came: list[int] = []
+        while True:
+            try:
+                event = self._news.get_nowait()
+            except Empty:
+                break
+            self._follow(event)
+            came.append(event.link.index)
+        self._raise(came)
+
+    def resync(self) -> None:
+        """See to it that every matching device carries what it should, also where others interfered."""
+        self.sync()
+        for link, role in self._served.values():
+            self._attach(link, role)
+        self._raise(list(self._served))
+
+    def replace(self, programs: Programs) -> None:
+        """Have every device carry these programs from now on."""
+        self._programs = programs
+        self.resync()
+
+    def stop(self, *, detach: bool = False) -> None:
+        """Follow no longer; the programs stay where they are unless told to ``detach``."""
+        self._watcher.stop()
+        if detach:
+            for link, _ in self._served.values():
+                self._detach(link)
+        self._attacher.close()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Listed):
+            self._listed.set()
+        else:
+            self._news.put(event)
+            self._post()
+
+    def _follow(self, event: DeviceEvent) -> None:
+        link = event.link
+        if event.change is Change.CAME:
+            self._served[link.index] = link, event.role
+            self._attach(link, event.role)
+            return
+        self._served.pop(link.index, None)
+        self._problems.pop(link.index, None)
+        if event.change is Change.LEFT:
+            self._detach(link)
+
+    def _attach(self, link: Link, role: Role) -> None:
+        """By its name, which is what the patterns speak of: what another device of its index is must not matter."""
+        self._problems.pop(link.index, None)
+        try:
+            if self._attacher.attach(link.name, role, self._programs):
+                log.info("%s faces %s: programs attached", link.name, _facing(role))
+        except DeviceVanished:
+            log.debug("%s went before it could be served", link.name)
+        except TcnatError as error:
+            self._problems[link.index] = str(error)
+
+    def _raise(self, devices: list[int]) -> None:
+        problems = [self._problems[index] for index in dict.fromkeys(devices) if index in self._problems]
+        if problems:
+            raise TcnatError("; ".join(problems))
+
+    def _detach(self, link: Link) -> None:
+        try:
+            if self._attacher.detach(link.index).filters:
+                log.info("%s is no longer to be served: programs detached", link.name)
+        except TcnatError as error:
+            log.warning("%s: programs could not be detached: %s", link.name, error)
+
+    def _detach_strays(self) -> None:
+        for attachment in self._attacher.find_ours():
+            if attachment.index not in self._served:
+                self._detach(Link(attachment.index, attachment.device, 0))
+
+
+def _facing(role: Role) -> str:
+    return "the network" if role is Role.NETWORK else "a workload"
