@@ -18,6 +18,7 @@ BPF_TABLE("hash", struct fragment_key, struct fragment, fragments, 1);
 BPF_TABLE("percpu_array", __u32, struct counter, counters, 1);
 BPF_TABLE("percpu_array", __u32, struct service_counter, service_counters, 1);
 BPF_TABLE("array", __u32, struct settings, settings, 1);
+BPF_TABLE("array", __u32, __u32, timeouts, 11);
 BPF_TABLE("array", __u32, __u32, hairpin, 1);
 BPF_TABLE("percpu_array", __u32, struct limiter, limiter, 2);
 BPF_TABLE("array", __u32, struct trace, trace, 1);
@@ -27,12 +28,12 @@ BPF_TABLE("prog", __u32, __u32, tails, 1);
 
 /* What the slots of `tails` hold; tcnat/loader.py fills them by the programs' names. */
 enum tail {
-    TAIL_EGRESS_WALK = 0,
+    TAIL_EGRESS_SLOW = 0,
     TAIL_EGRESS_NEW = 1,
     TAIL_EGRESS_FRAGMENT = 2,
     TAIL_EGRESS_ICMP = 3,
     TAIL_EGRESS_REJECT = 4,
-    TAIL_INGRESS_WALK = 5,
+    TAIL_INGRESS_SLOW = 5,
     TAIL_INGRESS_FRAGMENT = 6,
     TAIL_INGRESS_ICMP = 7,
     TAIL_EGRESS_MISS = 8,
@@ -41,6 +42,8 @@ enum tail {
     TAIL_EGRESS_TRACE = 11,
     TAIL_INGRESS_TRACE = 12,
     TAIL_DECIDED = 13,
+    TAIL_EGRESS_OPEN = 14,
+    TAIL_INGRESS_OPEN = 15,
 };
 
 /* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing. */

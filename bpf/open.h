@@ -33,18 +33,18 @@ inline_always void forget(struct packet *p)
 }
 
 /* Whether nobody else has this reply key; what is past its time, or ours, is removed. */
-inline_always int is_free(struct flow_key *reply, struct packet *p, struct settings *s)
+inline_always int is_free(struct flow_key *reply, struct packet *p)
 {
     struct flow *f = flows.lookup(reply);
 
     if (f) {
-        if (lives(f, p->key.protocol, p->seconds, s) && !answers(f, &p->key))
+        if (lives(f, p->seconds) && !answers(f, &p->key))
             return 0;
         flows.delete(reply);
     }
     f = flows_new.lookup(reply);
     if (f) {
-        if (lives(f, p->key.protocol, p->seconds, s) && !answers(f, &p->key))
+        if (lives(f, p->seconds) && !answers(f, &p->key))
             return 0;
         flows_new.delete(reply);
     }
@@ -64,7 +64,7 @@ inline_always int is_front_end(struct packet *p, __u16 port)
 }
 
 /* Find a source port with which the reply key is free: the client's own if it can be. 0, or -1 for none. */
-inline_always int choose_source_port(struct flow_key *reply, struct packet *p, struct settings *s, __u8 flags, __u32 hash)
+inline_always int choose_source_port(struct flow_key *reply, struct packet *p, __u8 flags, __u32 hash)
 {
     int try;
 
@@ -73,12 +73,31 @@ inline_always int choose_source_port(struct flow_key *reply, struct packet *p, s
     for (try = 0; try <= SOURCE_PORT_TRIES; try++) {
         if (try > 0)
             reply->destination_port = bpf_htons(0x8000 | (mix(hash + try) & 0x7fff));
-        if (is_free(reply, p, s) && !(flags & FLOW_HAIRPIN && is_front_end(p, reply->destination_port)))
+        if (is_free(reply, p) && !(flags & FLOW_HAIRPIN && is_front_end(p, reply->destination_port)))
             return 0;
         if (p->key.protocol == PROTOCOL_SCTP)
             return -1;
     }
     return -1;
+}
+
+/* Write the reply half anew, to the table that the forward half is in; gives it, or 0 where there is no room. */
+inline_always struct flow *mend(struct flow_key *reply, struct packet *p, struct flow *f, int fresh)
+{
+    struct flow half;
+    struct flow *made;
+
+    make_other(&half, &p->key, f);
+    half.seen = p->seconds;
+    if (fresh) {
+        flows_new.update(reply, &half);
+        made = flows_new.lookup(reply);
+    } else {
+        flows.update(reply, &half);
+        made = flows.lookup(reply);
+    }
+    keep_pointer(made);
+    return made;
 }
 
 /* Write both halves, the reply first: no packet goes out whose answer would not be known. 0, or -1 for no room. */

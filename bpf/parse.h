@@ -16,7 +16,7 @@ enum parsed {
     PARSED_LATER_FRAGMENT = 101,
     PARSED_ICMP = 102,
     PARSED_NOT_OURS = 103,
-    PARSED_EXTENSIONS = 104, /* IPv6 extension headers, and the caller does not walk them */
+    PARSED_RARE = 104, /* not plain TCP or UDP: parse() must read it */
 };
 
 #define ETHERNET_HEADER 14
@@ -161,7 +161,7 @@ inline_always int parse_transport(struct __sk_buff *skb, struct packet *p)
 
 #if FAMILY == 4
 
-inline_always int parse_network(struct __sk_buff *skb, struct packet *p, int walk)
+inline_always int parse_network(struct __sk_buff *skb, struct packet *p)
 {
     struct ipv4_header ip;
     __u32 room = p->length - p->network;
@@ -225,7 +225,7 @@ inline_always int walk_extensions(struct __sk_buff *skb, struct packet *p)
     return is_extension(p->key.protocol) && p->fragment != LATER_FRAGMENT ? REASON_EXTENSION_HEADERS : PARSED_TRANSPORT;
 }
 
-inline_always int parse_network(struct __sk_buff *skb, struct packet *p, int walk)
+inline_always int parse_network(struct __sk_buff *skb, struct packet *p)
 {
     struct ipv6_header ip;
     __u32 room = p->length - p->network;
@@ -245,23 +245,64 @@ inline_always int parse_network(struct __sk_buff *skb, struct packet *p, int wal
     p->plain = !is_extension(ip.next_header);
     if (p->plain)
         return PARSED_TRANSPORT;
-    return walk ? walk_extensions(skb, p) : PARSED_EXTENSIONS;
+    return walk_extensions(skb, p);
 }
 
 #endif
 
-/* Fill *p, which the caller has zeroed. `walk` (a constant) tells whether IPv6 extension headers are followed. */
-inline_always int parse(struct __sk_buff *skb, struct packet *p, __u8 direction, int walk)
+inline_always void begin(struct __sk_buff *skb, struct packet *p, __u8 direction)
+{
+    p->link = skb->tc_classid & (LINK_MASK | TRACE_TAKEN);
+    p->length = skb->len;
+    p->network = p->link & LINK_NO_HEADER ? 0 : ETHERNET_HEADER;
+    p->key.direction = direction;
+}
+
+/*
+ * Read a packet that is plain: TCP or UDP, whole, with no options and no extension headers, in perfect order. All others
+ * are PARSED_RARE, and parse() tells what they are.
+ */
+inline_always int parse_plain(struct __sk_buff *skb, struct packet *p, __u8 direction)
+{
+    IP_HEADER ip;
+    __u32 total;
+
+    if (skb->protocol != bpf_htons(ETHERTYPE))
+        return PARSED_NOT_OURS;
+    begin(skb, p, direction);
+    if (bpf_skb_load_bytes(skb, p->network, &ip, sizeof(ip)) < 0)
+        return PARSED_RARE;
+#if FAMILY == 4
+    total = swap16(ip.total_length);
+    if (ip.version_ihl != 0x45 || ip.fragment & bpf_htons(0x3fff))
+        return PARSED_RARE;
+    p->key.protocol = ip.protocol;
+#else
+    total = swap16(ip.payload_length) + sizeof(ip);
+    if ((bpf_ntohl(ip.version_class_label) >> 28) != 6)
+        return PARSED_RARE;
+    p->key.protocol = ip.next_header;
+#endif
+    if (total > p->length - p->network)
+        return PARSED_RARE;
+    __builtin_memcpy(&p->key.source, ip.addresses, 2 * sizeof(struct address));
+    p->transport = p->network + sizeof(ip);
+    p->end = p->network + total;
+    p->plain = 1;
+    if (p->key.protocol != PROTOCOL_TCP && p->key.protocol != PROTOCOL_UDP)
+        return PARSED_RARE;
+    return parse_transport(skb, p) == PARSED_TRANSPORT ? PARSED_TRANSPORT : PARSED_RARE;
+}
+
+/* Fill *p, which the caller has zeroed. */
+inline_always int parse(struct __sk_buff *skb, struct packet *p, __u8 direction)
 {
     int result;
 
     if (skb->protocol != bpf_htons(ETHERTYPE))
         return PARSED_NOT_OURS;
-    p->link = skb->tc_classid & (LINK_MASK | TRACE_TAKEN);
-    p->length = skb->len;
-    p->network = p->link & LINK_NO_HEADER ? 0 : ETHERNET_HEADER;
-    p->key.direction = direction;
-    result = parse_network(skb, p, walk);
+    begin(skb, p, direction);
+    result = parse_network(skb, p);
     if (result != PARSED_TRANSPORT)
         return result;
     if (p->fragment == LATER_FRAGMENT)

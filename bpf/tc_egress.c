@@ -2,9 +2,9 @@
 /*
  * From a client: packets to a front end go on to a backend. docs/datapath.md is the specification.
  *
- * tc_egress reads the packet and serves the flows that are open. What is rarer lies behind tail calls, each a program that
- * old verifiers can follow to its end: a new flow, a later fragment, ICMP, a packet that is to be rejected, a packet that no
- * front end takes, IPv6 extension headers.
+ * tc_egress serves the plain packets of open flows. What is rarer lies behind tail calls, each a program that old verifiers
+ * can follow to its end: egress_slow reads any packet and sends it on to the one for a flow that is kept, a new flow, a later
+ * fragment, ICMP, or a packet that no front end takes; egress_reject answers what nobody serves.
  */
 #include "types.h"
 #include "maps.h"
@@ -39,36 +39,57 @@ inline_always int miss(struct __sk_buff *skb, struct packet *p, struct settings 
     return TC_PASS;
 }
 
-/* A packet of a flow that is open, with its reply half found or mended. */
-inline_always int go_along(struct __sk_buff *skb, struct packet *p, struct settings *s, struct flow *f, int fresh)
+/*
+ * The packets that most are: TCP or UDP of a flow that is open and goes on as it was, and those that are no Service's.
+ * Whatever is not as plain as that goes to egress_slow, which begins again.
+ */
+int tc_egress(struct __sk_buff *skb)
 {
-    struct flow to = *f;
+    struct packet p = {};
+    struct settings *s = find_settings();
+    struct service *svc;
     struct flow_key reply;
-    struct flow *other;
-    int other_fresh;
+    struct flow *f, *other;
+    struct flow to;
+    int parsed;
 
-    other_key(&reply, &to, p->key.protocol, REPLY);
-    other = find_flow(&reply, p, s, &other_fresh);
-    if (!other) {
-        struct flow half;
-        make_other(&half, &p->key, &to);
-        half.seen = p->seconds;
-        if (fresh) {
-            flows_new.update(&reply, &half);
-            other = flows_new.lookup(&reply);
-        } else {
-            flows.update(&reply, &half);
-            other = flows.lookup(&reply);
-        }
-    } else if (!answers(other, &p->key)) {
-        go_on(skb, p, TAIL_EGRESS_NEW);
-        return drop(skb, p, REASON_REWRITE_FAILED);
+    if (!s || skb->tc_index == REWRITTEN)
+        return TC_PASS;
+    if (s->trace && !(skb->tc_classid & TRACE_LOOKED_AT))
+        tails.call(skb, TAIL_EGRESS_TRACE);
+    parsed = parse_plain(skb, &p, FORWARD);
+    if (parsed == PARSED_NOT_OURS)
+        return untouched(skb, &p);
+    if (parsed != PARSED_TRANSPORT)
+        goto slow;
+    svc = find_service(&p);
+    if (!svc)
+        return miss(skb, &p, s);
+    read_clock(&p, s);
+    f = flows.lookup(&p.key);
+    keep_pointer(f);
+    if (!f || !lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc))
+        goto slow;
+    to = *f;
+    other_key(&reply, &to, p.key.protocol, REPLY);
+    other = flows.lookup(&reply);
+    keep_pointer(other);
+    if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
+        goto slow;
+    if (to.seen != p.seconds) {
+        f->seen = p.seconds;
+        other->seen = p.seconds;
     }
-    follow(p, f, &reply, other);
-    return translate(skb, p, &to, 0, 1);
+    if (p.key.protocol == PROTOCOL_TCP)
+        note_ack(&p, f);
+    return translate(skb, &p, &to, 0, 1);
+slow:
+    tails.call(skb, TAIL_EGRESS_SLOW);
+    return TC_PASS;
 }
 
-inline_always int egress(struct __sk_buff *skb, int walk)
+/* Any packet: read with all its options, and sent on to the program that knows what to do. */
+int egress_slow(struct __sk_buff *skb)
 {
     struct packet p = {};
     struct settings *s = find_settings();
@@ -76,38 +97,58 @@ inline_always int egress(struct __sk_buff *skb, int walk)
     struct flow *f;
     int parsed, fresh;
 
-    if (!s || skb->tc_index == REWRITTEN)
+    if (!s)
         return TC_PASS;
-    if (s->trace && !(skb->tc_classid & TRACE_LOOKED_AT))
-        tails.call(skb, TAIL_EGRESS_TRACE);
-    parsed = parse(skb, &p, FORWARD, walk);
+    parsed = parse(skb, &p, FORWARD);
     if (parsed == PARSED_NOT_OURS)
         return untouched(skb, &p);
-    if (parsed == PARSED_EXTENSIONS) {
-        tails.call(skb, TAIL_EGRESS_WALK);
-        return TC_PASS;
-    }
-    if (parsed == PARSED_TRANSPORT) {
-        svc = find_service(&p);
-        if (!svc)
-            return miss(skb, &p, s);
-        read_clock(&p, s);
-        f = find_flow(&p.key, &p, s, &fresh);
-        if (f && keeps(f, &p, svc))
-            return go_along(skb, &p, s, f, fresh);
-        go_on(skb, &p, TAIL_EGRESS_NEW);
-        return drop(skb, &p, REASON_REWRITE_FAILED);
-    }
     if (parsed < PARSED_TRANSPORT)
         return pass(skb, &p, parsed);
     read_clock(&p, s);
-    go_on(skb, &p, parsed == PARSED_ICMP ? TAIL_EGRESS_ICMP : TAIL_EGRESS_FRAGMENT);
-    return TC_PASS;
+    if (parsed == PARSED_ICMP) {
+        go_on(skb, &p, TAIL_EGRESS_ICMP);
+        return TC_PASS;
+    }
+    if (parsed == PARSED_LATER_FRAGMENT) {
+        go_on(skb, &p, TAIL_EGRESS_FRAGMENT);
+        return TC_PASS;
+    }
+    svc = find_service(&p);
+    if (!svc)
+        return miss(skb, &p, s);
+    f = find_flow(&p.key, &p, &fresh);
+    if (f && keeps(f, &p, svc))
+        go_on(skb, &p, TAIL_EGRESS_OPEN);
+    else
+        go_on(skb, &p, TAIL_EGRESS_NEW);
+    return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
-int tc_egress(struct __sk_buff *skb)
+/* A packet of a flow that is kept, with its reply half found or mended. */
+int egress_open(struct __sk_buff *skb)
 {
-    return egress(skb, 0);
+    struct packet p;
+    struct flow_key reply;
+    struct flow *f, *other;
+    struct flow to;
+    int fresh, other_fresh;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    f = find_flow(&p.key, &p, &fresh);
+    if (!f)
+        return drop(skb, &p, REASON_REWRITE_FAILED);
+    to = *f;
+    other_key(&reply, &to, p.key.protocol, REPLY);
+    other = find_flow(&reply, &p, &other_fresh);
+    if (!other)
+        other = mend(&reply, &p, &to, fresh);
+    else if (!answers(other, &p.key)) {
+        go_on(skb, &p, TAIL_EGRESS_NEW);
+        return drop(skb, &p, REASON_REWRITE_FAILED);
+    }
+    follow(&p, f, &reply, other);
+    return translate(skb, &p, &to, 0, 1);
 }
 
 /* While somebody traces: look at the packet first. */
@@ -178,7 +219,7 @@ int egress_new(struct __sk_buff *skb)
         return drop(skb, &p, REASON_SCTP_PORT);
     forget(&p);
     other_key(&reply, &f, p.key.protocol, REPLY);
-    if (choose_source_port(&reply, &p, s, f.flags, hash) < 0)
+    if (choose_source_port(&reply, &p, f.flags, hash) < 0)
         return drop(skb, &p, REASON_NO_SOURCE_PORT);
     f.to_source_port = reply.destination_port;
     if (f.to_source_port != p.key.source_port)
@@ -186,6 +227,7 @@ int egress_new(struct __sk_buff *skb)
     f.seen = p.seconds;
     if (p.key.protocol == PROTOCOL_TCP)
         f.state = first_tcp_state(&p);
+    f.timeout = timeout_of(f.state, p.key.protocol);
     if (write_halves(&reply, &p, &f) < 0)
         return drop(skb, &p, REASON_FLOW_TABLE_FULL);
     if (f.flags & FLOW_HAIRPIN) {
@@ -208,14 +250,14 @@ int egress_miss(struct __sk_buff *skb)
         return TC_PASS;
     key = p.key;
     key.direction = REPLY;
-    f = hairpins_exist() ? find_flow(&key, &p, s, &fresh) : 0;
+    f = hairpins_exist() ? find_flow(&key, &p, &fresh) : 0;
     if (f && f->flags & FLOW_HAIRPIN) {
         struct flow to = *f;
         struct flow_key forward;
         int other_fresh;
         p.key.direction = REPLY;
         other_key(&forward, &to, p.key.protocol, FORWARD);
-        follow(&p, f, &forward, find_flow(&forward, &p, s, &other_fresh));
+        follow(&p, f, &forward, find_flow(&forward, &p, &other_fresh));
         return translate(skb, &p, &to, 0, 1);
     }
     if (s->unknown_port == CHOICE_PASS && p.fragment == WHOLE)
@@ -259,7 +301,7 @@ int egress_fragment(struct __sk_buff *skb)
     if (!first->known)
         return untouched(skb, &p);
     adopt_ports(&p, first);
-    f = find_flow(&p.key, &p, s, &fresh);
+    f = find_flow(&p.key, &p, &fresh);
     if (!f)
         return drop(skb, &p, REASON_FRAGMENT_FLOW_LOST);
     to = *f;
@@ -312,10 +354,10 @@ int egress_icmp(struct __sk_buff *skb)
     if (read_quoted(skb, &p, &q) < 0)
         return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
     quoted_key(&key, &q, FORWARD);
-    f = find_flow(&key, &p, s, &fresh);
+    f = find_flow(&key, &p, &fresh);
     if (!f && hairpins_exist()) {
         key.direction = REPLY;
-        f = find_flow(&key, &p, s, &fresh);
+        f = find_flow(&key, &p, &fresh);
         if (f && !(f->flags & FLOW_HAIRPIN))
             f = 0;
     }

@@ -23,48 +23,83 @@ inline_always int miss(struct __sk_buff *skb, struct packet *p)
     return untouched(skb, p);
 }
 
-inline_always int ingress(struct __sk_buff *skb, int walk)
+/* The packets that most are: plain TCP or UDP of an open flow, and those that are nobody's reply. */
+int tc_ingress(struct __sk_buff *skb)
 {
     struct packet p = {};
     struct settings *s = find_settings();
     struct flow *f;
     struct flow to;
-    struct flow_key forward;
-    struct flow *other = 0;
-    int parsed, fresh;
+    int parsed;
 
     if (!s)
         return TC_PASS;
     if (s->trace && !(skb->tc_classid & TRACE_LOOKED_AT))
         tails.call(skb, TAIL_INGRESS_TRACE);
-    parsed = parse(skb, &p, REPLY, walk);
+    parsed = parse_plain(skb, &p, REPLY);
     if (parsed == PARSED_NOT_OURS)
         return untouched(skb, &p);
-    if (parsed == PARSED_EXTENSIONS) {
-        tails.call(skb, TAIL_INGRESS_WALK);
+    if (parsed != PARSED_TRANSPORT)
+        goto slow;
+    read_clock(&p, s);
+    f = flows.lookup(&p.key);
+    keep_pointer(f);
+    if (!f || f->seen != p.seconds || !goes_on(f, &p))
+        goto slow;
+    to = *f;
+    if (p.key.protocol == PROTOCOL_TCP)
+        note_ack(&p, f);
+    return translate(skb, &p, &to, 0, 0);
+slow:
+    tails.call(skb, TAIL_INGRESS_SLOW);
+    return TC_PASS;
+}
+
+/* Any packet: read with all its options, and sent on to the program that knows what to do. */
+int ingress_slow(struct __sk_buff *skb)
+{
+    struct packet p = {};
+    struct settings *s = find_settings();
+    int parsed, fresh;
+
+    if (!s)
         return TC_PASS;
-    }
+    parsed = parse(skb, &p, REPLY);
+    if (parsed == PARSED_NOT_OURS)
+        return untouched(skb, &p);
     if (parsed < PARSED_TRANSPORT)
         return pass(skb, &p, parsed);
     read_clock(&p, s);
-    if (parsed != PARSED_TRANSPORT) {
-        go_on(skb, &p, parsed == PARSED_ICMP ? TAIL_INGRESS_ICMP : TAIL_INGRESS_FRAGMENT);
-        return TC_PASS;
-    }
-    f = find_flow(&p.key, &p, s, &fresh);
-    if (!f)
+    if (parsed == PARSED_ICMP)
+        go_on(skb, &p, TAIL_INGRESS_ICMP);
+    else if (parsed == PARSED_LATER_FRAGMENT)
+        go_on(skb, &p, TAIL_INGRESS_FRAGMENT);
+    else if (find_flow(&p.key, &p, &fresh))
+        go_on(skb, &p, TAIL_INGRESS_OPEN);
+    else
         return miss(skb, &p);
-    to = *f;
-    other_key(&forward, &to, p.key.protocol, FORWARD);
-    if (needs_other(&p, f))
-        other = find_flow(&forward, &p, s, &fresh);
-    follow(&p, f, &forward, other);
-    return translate(skb, &p, &to, 0, 0);
+    return TC_PASS;
 }
 
-int tc_ingress(struct __sk_buff *skb)
+/* A reply of a flow, which may change the flow's state. */
+int ingress_open(struct __sk_buff *skb)
 {
-    return ingress(skb, 0);
+    struct packet p;
+    struct flow_key forward;
+    struct flow *f, *other;
+    struct flow to;
+    int fresh, other_fresh;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    f = find_flow(&p.key, &p, &fresh);
+    if (!f)
+        return untouched(skb, &p);
+    to = *f;
+    other_key(&forward, &to, p.key.protocol, FORWARD);
+    other = find_flow(&forward, &p, &other_fresh);
+    follow(&p, f, &forward, other);
+    return translate(skb, &p, &to, 0, 0);
 }
 
 /* While somebody traces: look at the packet first. */
@@ -103,7 +138,7 @@ int ingress_fragment(struct __sk_buff *skb)
     if (!first->known)
         return untouched(skb, &p);
     adopt_ports(&p, first);
-    f = find_flow(&p.key, &p, s, &fresh);
+    f = find_flow(&p.key, &p, &fresh);
     if (!f)
         return drop(skb, &p, REASON_FRAGMENT_FLOW_LOST);
     to = *f;
@@ -129,7 +164,7 @@ int ingress_icmp(struct __sk_buff *skb)
     if (read_quoted(skb, &p, &q) < 0)
         return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
     quoted_key(&key, &q, REPLY);
-    f = find_flow(&key, &p, s, &fresh);
+    f = find_flow(&key, &p, &fresh);
     if (!f)
         return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
     to = *f;

@@ -55,14 +55,14 @@ inline_always __u32 service_of(struct packet *p, struct flow *f)
 }
 
 /* Whether the trace asks for this packet. */
-inline_always int takes(struct __sk_buff *skb, struct trace *t, struct packet *p, struct settings *s)
+inline_always int takes(struct __sk_buff *skb, struct trace *t, struct packet *p)
 {
     struct flow *f;
     int fresh;
 
     if ((t->device && t->device != skb->ifindex) || (t->protocol && t->protocol != p->key.protocol))
         return 0;
-    f = find_flow(&p->key, p, s, &fresh);
+    f = find_flow(&p->key, p, &fresh);
     if (t->service && t->service != service_of(p, f))
         return 0;
     return has_address(t, p, f) && has_port(t, p, f);
@@ -97,9 +97,9 @@ inline_always void look_at(struct __sk_buff *skb, __u8 direction)
     __u32 marks = (skb->tc_classid & LINK_MASK) | TRACE_LOOKED_AT;
 
     if (s && t) {
-        parse(skb, &p, direction, 1);
+        parse(skb, &p, direction);
         read_clock(&p, s);
-        if (takes(skb, t, &p, s) && take_token(LIMIT_EVENTS, t->events_per_second, bpf_ktime_get_ns())) {
+        if (takes(skb, t, &p) && take_token(LIMIT_EVENTS, t->events_per_second, bpf_ktime_get_ns())) {
             marks |= TRACE_TAKEN;
             send_event(skb, &p, EVENT_ARRIVED);
         }

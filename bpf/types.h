@@ -16,6 +16,12 @@
 
 #define inline_always static inline __attribute__((always_inline))
 
+/*
+ * Keep a map value's pointer as it came from the look-up. Without, the compiler may carry a pointer to one of its fields
+ * across a branch, and verifiers before 4.14 forget what such a pointer is when it is spilled.
+ */
+#define keep_pointer(pointer) asm volatile("" : "+r"(pointer))
+
 struct address {
     __u32 word[ADDRESS_WORDS];
 };
@@ -66,7 +72,7 @@ struct flow_key {
     __u16 pad;
 };
 
-/* The order matters: from UNANSWERED on it indexes struct settings' timeouts. */
+/* Each is an index of the map `timeouts`. */
 enum flow_state {
     UNANSWERED = 0,
     ANSWERED = 1,
@@ -79,7 +85,7 @@ enum flow_state {
     CLOSING = 8,
     CLOSED = 9,
 };
-#define FLOW_STATES 10
+#define SCTP_ANSWERED 10 /* a time-out of its own, not a state */
 
 /* Flags of struct flow. */
 #define FLOW_SOURCE 1u   /* both ends change, not only the far one */
@@ -98,6 +104,7 @@ struct flow {
     __u32 service;
     __u32 seen; /* seconds */
     __u32 ack;  /* the last acknowledgement number that this half's sender sent; while OPENING_ANSWERED, the one awaited */
+    __u32 timeout; /* seconds, the state's */
     __u8 state;
     __u8 flags;
     __u16 pad;
@@ -152,8 +159,6 @@ enum choice {
 
 struct settings {
     __u64 now; /* nanoseconds; 0: the kernel's monotonic clock */
-    __u32 timeouts[FLOW_STATES];
-    __u32 sctp_timeout;
     __u32 fragment_timeout;
     __u32 unknown_port;
     __u32 echo;

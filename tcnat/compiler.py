@@ -25,31 +25,27 @@ from tcnat.bytecode import (
 )
 from tcnat.layout import MAPS, Family
 
-PROGRAMS: dict[str, dict[Family, tuple[str, ...]]] = {
-    "tc_egress.c": {
-        family: (
-            "tc_egress",
-            "egress_trace",
-            "trace_decided",
-            *(("egress_walk",) if family is Family.IPV6 else ()),
-            "egress_new",
-            "egress_miss",
-            "egress_fragment",
-            "egress_icmp",
-            "egress_reject",
-        )
-        for family in Family
-    },
-    "tc_ingress.c": {
-        family: (
-            "tc_ingress",
-            "ingress_trace",
-            *(("ingress_walk",) if family is Family.IPV6 else ()),
-            "ingress_fragment",
-            "ingress_icmp",
-        )
-        for family in Family
-    },
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "tc_egress.c": (
+        "tc_egress",
+        "egress_slow",
+        "egress_open",
+        "egress_new",
+        "egress_miss",
+        "egress_fragment",
+        "egress_icmp",
+        "egress_reject",
+        "egress_trace",
+        "trace_decided",
+    ),
+    "tc_ingress.c": (
+        "tc_ingress",
+        "ingress_slow",
+        "ingress_open",
+        "ingress_fragment",
+        "ingress_icmp",
+        "ingress_trace",
+    ),
 }
 """The functions of each entry file that are programs of their own."""
 
@@ -72,7 +68,7 @@ def compile_family(family: Family, directory: Path) -> Bytecode:
             cflags=[f"-DFAMILY={int(family)}", "-Wno-unknown-attributes", *include_directories()],
         )
         descriptors = {bcc.lib.bpf_table_fd(module.module, name.encode()): name for name in MAPS}
-        programs += [extract_program(name, module.dump_func(name), descriptors) for name in PROGRAMS[entry][family]]
+        programs += [extract_program(name, module.dump_func(name), descriptors) for name in PROGRAMS[entry]]
     return Bytecode(
         family=int(family),
         source=source_digest(family, directory),

@@ -71,7 +71,7 @@ class FlowFlag(IntFlag):
 
 
 class FlowState(IntEnum):
-    """``struct flow``'s state; also the index of its time-out in ``struct settings``."""
+    """``struct flow``'s state; also the index of its time-out in the timeouts map."""
 
     UNANSWERED = 0
     """UDP, SCTP: only the client has spoken."""
@@ -127,6 +127,8 @@ DEFAULT_TIMEOUTS: dict[FlowState, int] = {
 }
 """Seconds without a packet after which a flow is forgotten, as conntrack and kube-proxy have them."""
 
+SCTP_ANSWERED = 10
+"""Where the timeouts map, indexed by FlowState, has the time-out of answered SCTP flows."""
 SCTP_TIMEOUT = 3600
 """Seconds for an answered SCTP flow, whose heartbeats come every 30 s."""
 FRAGMENT_TIMEOUT = 30
@@ -207,6 +209,7 @@ FLOW = Struct(
         ("service", "I"),
         ("seen", "I"),  # seconds
         ("ack", "I"),  # host order
+        ("timeout", "I"),  # seconds, the state's
         ("state", "B"),
         ("flags", "B"),
         ("pad", "H"),
@@ -242,8 +245,6 @@ SETTINGS = Struct(
     "settings",
     (
         ("now", "Q"),  # nanoseconds; 0: the kernel's monotonic clock
-        ("timeouts", "10I"),  # seconds, by FlowState
-        ("sctp_timeout", "I"),
         ("fragment_timeout", "I"),
         ("unknown_port", "I"),  # Choice
         ("echo", "I"),  # Choice
@@ -330,7 +331,7 @@ class MapLayout:
 
 REASON_SLOTS = 64
 """Entries of the counters map: at least as many as ``verdict.h`` has reasons."""
-TAIL_SLOTS = 16
+TAIL_SLOTS = 32
 
 MAPS: dict[str, MapLayout] = {
     layout.name: layout
@@ -345,6 +346,7 @@ MAPS: dict[str, MapLayout] = {
         MapLayout("counters", MapType.PERCPU_ARRAY, U32, COUNTER, REASON_SLOTS),
         MapLayout("service_counters", MapType.PERCPU_ARRAY, U32, SERVICE_COUNTER, 16384),
         MapLayout("settings", MapType.ARRAY, U32, SETTINGS, 1),
+        MapLayout("timeouts", MapType.ARRAY, U32, U32, SCTP_ANSWERED + 1),
         MapLayout("hairpin", MapType.ARRAY, U32, U32, 1),
         MapLayout("limiter", MapType.PERCPU_ARRAY, U32, LIMITER, 2),
         MapLayout("trace", MapType.ARRAY, U32, TRACE, 1),

@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +26,11 @@ from tcnat.layout import (
     FRAGMENT_TIMEOUT,
     LAYOUT_VERSION,
     MAPS,
+    SCTP_ANSWERED,
     SCTP_TIMEOUT,
     SETTINGS,
     Choice,
     Family,
-    FlowState,
     MapLayout,
     MapType,
 )
@@ -38,12 +39,12 @@ DEFAULT_PINS = Path("/sys/fs/bpf/tcnat")
 ALL_FAMILIES = (Family.IPV4, Family.IPV6)
 ENTRY_PROGRAMS = {"egress": "tc_egress", "ingress": "tc_ingress"}
 TAILS = {
-    "egress_walk": 0,
+    "egress_slow": 0,
     "egress_new": 1,
     "egress_fragment": 2,
     "egress_icmp": 3,
     "egress_reject": 4,
-    "ingress_walk": 5,
+    "ingress_slow": 5,
     "ingress_fragment": 6,
     "ingress_icmp": 7,
     "egress_miss": 8,
@@ -52,6 +53,8 @@ TAILS = {
     "egress_trace": 11,
     "ingress_trace": 12,
     "trace_decided": 13,
+    "egress_open": 14,
+    "ingress_open": 15,
 }
 """Program -> slot of the tail-call map: ``enum tail`` of ``bpf/maps.h``."""
 _BPF_FS_MAGIC = 0xCAFE4A11
@@ -109,7 +112,7 @@ def load_private(family: Family, entries: Mapping[str, int] | None = None, lru: 
     raise_memlock()
     with_lru = has_lru() if lru is None else lru
     maps = {layout.name: _create(layout, family, entries or {}, with_lru) for layout in MAPS.values()}
-    write_default_settings(maps["settings"], family)
+    write_default_settings(maps)
     return _load_programs(bytecode(family), family, maps)
 
 
@@ -146,13 +149,13 @@ def mount_bpffs(pins: Path) -> None:
         raise TcnatError(f"no bpffs at {target} and it cannot be mounted: {done.stderr.strip() or 'mount failed'}")
 
 
-def write_default_settings(settings: Map, family: Family) -> None:
+def write_default_settings(maps: Mapping[str, Map]) -> None:
     """What the programs go by until the agent has said otherwise."""
-    timeouts = [DEFAULT_TIMEOUTS[state] for state in FlowState]
-    value = SETTINGS.codec(family).pack(
-        0, *timeouts, SCTP_TIMEOUT, FRAGMENT_TIMEOUT, Choice.PASS, Choice.ANSWER, DEFAULT_REJECTS_PER_SECOND, 0
-    )
-    settings.update(bytes(4), value)
+    packed = SETTINGS.codec(Family.IPV4)  # the same for both families
+    choices = Choice.PASS, Choice.ANSWER, DEFAULT_REJECTS_PER_SECOND
+    maps["settings"].update(bytes(4), packed.pack(0, FRAGMENT_TIMEOUT, *choices, 0))
+    for index, seconds in {**DEFAULT_TIMEOUTS, SCTP_ANSWERED: SCTP_TIMEOUT}.items():
+        maps["timeouts"].update(int(index).to_bytes(4, sys.byteorder), seconds.to_bytes(4, sys.byteorder))
 
 
 def _is_bpffs(path: Path) -> bool:
@@ -197,6 +200,8 @@ def _load_pinned(directory: Path, family: Family, entries: Mapping[str, int], lr
         if layout.name != "tails"
     }
     maps["tails"] = _create(MAPS["tails"], family, entries, lru)
+    if not any(maps["settings"].lookup(bytes(4)) or b""):
+        write_default_settings(maps)
     loaded = _load_programs(code, family, maps)
     _replace_pin(loaded.egress, directory / "program_egress")
     _replace_pin(loaded.ingress, directory / "program_ingress")
@@ -212,8 +217,6 @@ def _adopt_or_create(directory: Path, layout: MapLayout, family: Family, entries
     if path.exists():
         return _open(path, layout, family)
     made = _create(layout, family, entries, lru)
-    if layout.name == "settings":
-        write_default_settings(made, family)
     made.pin(path)
     return made
 

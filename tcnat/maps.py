@@ -222,16 +222,23 @@ class MapStore:
         """Have the programs go by these settings. Returns whether they were others."""
         entry = self._maps["settings"]
         old = entry.lookup(_u32(0)) or bytes(entry.value_size)
-        new = settings.replacing(old)
-        if new != old:
-            entry.update(_u32(0), new)
-            self.written += 1
-        return new != old
+        changes = [(entry, 0, settings.replacing(old))] if settings.replacing(old) != old else []
+        timeouts, known = self._maps["timeouts"], self._read_timeouts()
+        changes += [(timeouts, at, _u32(value)) for at, value in settings.pack_timeouts().items() if known[at] != value]
+        for where, index, value in changes:
+            where.update(_u32(index), value)
+        self.written += len(changes)
+        return bool(changes)
 
     def read_settings(self) -> Settings:
         """The settings that the programs go by."""
         entry = self._maps["settings"]
-        return Settings.unpack(entry.lookup(_u32(0)) or bytes(entry.value_size))
+        return Settings.unpack(entry.lookup(_u32(0)) or bytes(entry.value_size), self._read_timeouts())
+
+    def _read_timeouts(self) -> dict[int, int]:
+        timeouts = self._maps["timeouts"]
+        found = ((index, timeouts.lookup(_u32(index))) for index in range(timeouts.max_entries))
+        return {index: int.from_bytes(value or b"", sys.byteorder) for index, value in found}
 
     def counters(self) -> tuple[Count, ...]:
         """What became of packets, by the reason's number."""

@@ -1,4 +1,4 @@
-"""What the packet programs go by: time-outs and choices, the one entry of the settings map. Pure."""
+"""What the packet programs go by: the time-outs map and the one entry of the settings map. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tcnat.layout import (
     DEFAULT_REJECTS_PER_SECOND,
     DEFAULT_TIMEOUTS,
     FRAGMENT_TIMEOUT,
+    SCTP_ANSWERED,
     SCTP_TIMEOUT,
     SETTINGS,
     Choice,
@@ -35,18 +36,21 @@ class Settings:
     rejects_per_second: int = DEFAULT_REJECTS_PER_SECOND
 
     def pack(self, now: int = 0, trace: int = 0) -> bytes:
-        """The entry. ``now`` and ``trace`` are not the agent's, but a replay's and a tracer's."""
-        timeouts = [self.timeouts.get(state, DEFAULT_TIMEOUTS[state]) for state in FlowState]
+        """The settings map's entry. ``now`` and ``trace`` are not the agent's, but a replay's and a tracer's."""
         choices = self.unknown_port, self.echo, self.rejects_per_second
-        return _codec.pack(now, *timeouts, self.sctp_timeout, self.fragment_timeout, *choices, trace)
+        return _codec.pack(now, self.fragment_timeout, *choices, trace)
+
+    def pack_timeouts(self) -> dict[int, int]:
+        """The timeouts map: index -> seconds."""
+        timeouts = {int(state): self.timeouts.get(state, DEFAULT_TIMEOUTS[state]) for state in FlowState}
+        return {**timeouts, SCTP_ANSWERED: self.sctp_timeout}
 
     @classmethod
-    def unpack(cls, value: bytes) -> Settings:
-        """From the entry."""
-        _, *fields = _codec.unpack(value)
-        timeouts = dict(zip(FlowState, fields, strict=False))
-        sctp, fragment, unknown_port, echo, rejects, _ = fields[len(timeouts) :]
-        return cls(timeouts, sctp, fragment, Choice(unknown_port), Choice(echo), rejects)
+    def unpack(cls, value: bytes, timeouts: Mapping[int, int]) -> Settings:
+        """From the settings map's entry and the timeouts map."""
+        _, fragment, unknown_port, echo, rejects, _ = _codec.unpack(value)
+        of_states = {state: timeouts[state] for state in FlowState}
+        return cls(of_states, timeouts[SCTP_ANSWERED], fragment, Choice(unknown_port), Choice(echo), rejects)
 
     def replacing(self, value: bytes) -> bytes:
         """The entry with these settings, and ``now`` and ``trace`` as they are in ``value``."""

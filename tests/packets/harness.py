@@ -12,14 +12,11 @@ from tcnat.bpf import Map
 from tcnat.layout import (
     COUNTER,
     DEFAULT_REJECTS_PER_SECOND,
-    DEFAULT_TIMEOUTS,
     FRAGMENT_TIMEOUT,
-    SCTP_TIMEOUT,
     SERVICE_COUNTER,
     SETTINGS,
     Choice,
     Family,
-    FlowState,
 )
 from tcnat.loader import Loaded, load_private
 from tcnat.reasons import reasons
@@ -56,9 +53,8 @@ class Settings:
 
     def packed(self, family: Family) -> bytes:
         """The bytes of ``struct settings``."""
-        timeouts = (DEFAULT_TIMEOUTS[state] for state in FlowState)
         choices = (self.unknown_port, self.echo, self.rejects_per_second)
-        return SETTINGS.codec(family).pack(self.now, *timeouts, SCTP_TIMEOUT, FRAGMENT_TIMEOUT, *choices, 0)
+        return SETTINGS.codec(family).pack(self.now, FRAGMENT_TIMEOUT, *choices, 0)
 
 
 Counters = dict[str, tuple[int, int]]
