@@ -20,7 +20,9 @@ class Shot(NamedTuple):
         return len(self.data) if self.length is None else self.length
 
 
-def pcap(shots: Iterable[Shot], order: str = "<", *, nano: bool = False, link_type: int = 1, snap: int = 262144) -> bytes:
+def pcap(
+    shots: Iterable[Shot], order: str = "<", *, nano: bool = False, link_type: int = 1, snap: int = 262144
+) -> bytes:
     """draft-ietf-opsawg-pcap."""
     magic, unit = (0xA1B23C4D, 1) if nano else (0xA1B2C3D4, 1000)
     records = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, snap, link_type)]
@@ -78,9 +80,7 @@ def interface(port: Port, order: str = "<") -> bytes:
 def packet(shot: Shot, port: Port, order: str = "<", *, comment: str = "") -> bytes:
     """An enhanced packet block."""
     stamp = (shot.time - (port.offset or 0) * 10**9) * port.units // 10**9
-    head = struct.pack(
-        order + "IIIII", shot.interface, stamp >> 32, stamp & 0xFFFFFFFF, len(shot.data), shot.on_wire
-    )
+    head = struct.pack(order + "IIIII", shot.interface, stamp >> 32, stamp & 0xFFFFFFFF, len(shot.data), shot.on_wire)
     options = option(order, 1, comment.encode()) + option(order, 0, b"") if comment else b""
     return block(order, 6, head + shot.data + bytes(-len(shot.data) % 4) + options)
 

@@ -77,7 +77,13 @@ def test_what_goes_straight_to_a_backend_has_no_front_end() -> None:
 
 def test_a_dropped_packet_does_not_leave() -> None:
     fate, _ = replay(lambda side, frame: Ran(None, REASONS["no_local_endpoint"]), bytes(REQUEST))
-    assert (fate.data, fate.verdict, fate.front_end, fate.backend, fate.service) == (None, "drop", WEB_ADDRESS, None, WEB)
+    assert (fate.data, fate.verdict, fate.front_end, fate.backend, fate.service) == (
+        None,
+        "drop",
+        WEB_ADDRESS,
+        None,
+        WEB,
+    )
 
 
 def test_an_answer_goes_back_in_place_of_the_request() -> None:

@@ -53,7 +53,12 @@ def test_a_frame_that_is_too_short_for_its_header_stays_itself(link_type: int, l
 
 
 def test_what_is_not_ip_has_no_family() -> None:
-    assert headers.family_of(LINK_TYPES[1][1](bytes(Ether(src="02:00:00:00:00:01", dst="ff:ff:ff:ff:ff:ff") / ARP())).ethertype) is None
+    assert (
+        headers.family_of(
+            LINK_TYPES[1][1](bytes(Ether(src="02:00:00:00:00:01", dst="ff:ff:ff:ff:ff:ff") / ARP())).ethertype
+        )
+        is None
+    )
     assert headers.family_of(LINK_TYPES[101][1](b"\x00garbage").ethertype) is None
     assert headers.family_of(LINK_TYPES[101][1](b"").ethertype) is None
     assert headers.family_of(LINK_TYPES[1][1](b"\x02\0").ethertype) is None
