@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -20,14 +20,13 @@ from tcnat.attach import Attacher, DeviceVanished, Programs, Role
 from tcnat.bpf import Program
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
-from tcnat.links import Hook
+from tcnat.links import Hook, NetlinkFailure
 from tcnat.netlink import Netlink
-from tests.lab import stale
 from tests.lab.namespace import Namespace
+from tests.netns.filtering import SHOT, UNSPEC, Loaded, instruction, program, qdiscs, shown, tc, veth_namespace
 
 pytestmark = pytest.mark.root
 
-UNSPEC, SHOT = -1, 2
 UNABLE = """
 import struct
 from tcnat.attach import Attacher, Programs, Role
@@ -39,11 +38,6 @@ try:
 except TcnatError as error:
     print(error)
 """
-
-
-def instruction(code: int, registers: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
-    """One BPF instruction; ``registers`` is destination | source << 4."""
-    return struct.pack("=BBhi", code, registers, offset, immediate)
 
 
 def tun_judge() -> bytes:
@@ -68,20 +62,10 @@ def tun_judge() -> bytes:
     )
 
 
-def program(verdict: int = UNSPEC) -> Program:
-    """``return verdict``."""
-    return Program.load(instruction(0xB7, 0, 0, verdict) + instruction(0x95), "test")
-
-
 @pytest.fixture
 def netns() -> Iterator[Namespace]:
-    namespace = Namespace(stale.owned_name(9000) + "-attach")
-    namespace.create()
-    try:
-        namespace.ip("link add eth0 type veth peer name peer0", "link set eth0 up", "link set peer0 up")
+    with veth_namespace("attach") as namespace:
         yield namespace
-    finally:
-        namespace.delete()
 
 
 @pytest.fixture
@@ -91,48 +75,9 @@ def attacher(netns: Namespace) -> Iterator[Attacher]:
     attacher.close()
 
 
-class Loaded:
-    """Four programs, told apart by their ids."""
-
-    def __init__(self) -> None:
-        self.all = [program() for _ in range(4)]
-        self.programs = Programs(*(p.fd for p in self.all))
-        self.egress4, self.ingress4, self.egress6, self.ingress6 = (_id(p.fd) for p in self.all)
-
-
 @pytest.fixture
 def loaded() -> Loaded:
     return Loaded()
-
-
-def _id(fd: int) -> int:
-    facts = dict(line.split(":", 1) for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines())
-    return int(facts["prog_id"])
-
-
-def shown(netns: Namespace, device: str, hook: str) -> list[tuple[int, str, str, str, int, str]]:
-    """(pref, protocol, handle, name, program id, class id) of each filter of the hook, as tc says."""
-    rows = json.loads(netns.run("tc", "-j", "filter", "show", "dev", device, hook) or "[]")
-    return [
-        (
-            row["pref"],
-            row["protocol"],
-            row["options"].get("handle") or row["options"]["fh"],
-            row["options"].get("bpf_name", ""),
-            row["options"].get("prog", {}).get("id", 0),
-            row["options"].get("flowid", ""),
-        )
-        for row in rows
-        if row.get("options", {}).keys() & {"handle", "fh"} and "ht_divisor" not in row["options"]
-    ]
-
-
-def qdiscs(netns: Namespace, device: str) -> list[str]:
-    return [row["kind"] for row in json.loads(netns.run("tc", "-j", "qdisc", "show", "dev", device))]
-
-
-def tc(netns: Namespace, line: str) -> None:
-    netns.run("tc", *line.split())
 
 
 @pytest.mark.parametrize(
@@ -392,7 +337,7 @@ def test_without_cap_net_admin_there_is_one_clear_line(netns):
 
 
 def test_a_namespace_that_is_not_there():
-    with pytest.raises(TcnatError, match="network namespace tcnat-nowhere .*: No such file"):
+    with pytest.raises(TcnatError, match=r"network namespace tcnat-nowhere .*: No such file"):
         Attacher("tcnat-nowhere")
     assert not Path("/run/netns/tcnat-nowhere").exists()
 
@@ -441,3 +386,57 @@ def test_attaching_is_quick(attacher, loaded):
     start = time.monotonic()
     attacher.attach("eth0", Role.NETWORK, loaded.programs)
     assert time.monotonic() - start < 0.1
+
+
+def refusing(number: int):
+    """A Netlink method whose request the kernel refuses with that errno."""
+
+    def refuse(self, *args):
+        raise NetlinkFailure("refused", number)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("method", "number", "line"),
+    [
+        pytest.param("add_clsact", errno.ENOENT, "the kernel has no clsact qdisc", id="without sch_ingress"),
+        pytest.param("replace_filter", errno.ENOENT, "the kernel has no bpf filters for tc", id="without cls_bpf"),
+        pytest.param("replace_filter", errno.EOPNOTSUPP, "eth0: refused", id="for a reason that nobody thought of"),
+    ],
+)
+def test_what_the_kernel_lacks_is_said_and_nothing_is_left(netns, attacher, monkeypatch, method, number, line):
+    one = program()
+    monkeypatch.setattr(Netlink, method, refusing(number))
+    with pytest.raises(TcnatError, match=line):
+        attacher.attach("eth0", Role.NETWORK, Programs(one.fd, one.fd))
+    assert qdiscs(netns, "eth0") == ["noqueue"]
+
+
+def test_a_filter_that_is_not_there_afterwards_is_missed(netns, attacher, loaded, monkeypatch):
+    monkeypatch.setattr(Netlink, "replace_filter", lambda *args: None)
+    with pytest.raises(TcnatError, match=r"eth0: the kernel took filter tcnat_ingress .* but does not list it"):
+        attacher.attach("eth0", Role.NETWORK, loaded.programs)
+
+
+def test_where_program_ids_are_not_told_everything_is_written_again(netns, attacher, loaded, monkeypatch):
+    """As on 4.9, whose listings and /proc tell no ids."""
+    listed = Netlink.filters
+    without_id = staticmethod(lambda fd: 0)
+    monkeypatch.setattr("tcnat.filters._program_id", without_id)
+    monkeypatch.setattr(
+        Netlink, "filters", lambda self, *args: [dataclasses.replace(f, program=0) for f in listed(self, *args)]
+    )
+    assert attacher.attach("eth0", Role.NETWORK, loaded.programs) is True
+    newer = Loaded()
+    assert attacher.attach("eth0", Role.NETWORK, newer.programs) is True
+    assert [row[4] for row in shown(netns, "eth0", "egress")] == [newer.egress4, newer.egress6]
+
+
+def test_fifty_devices_are_attached_to_in_two_seconds(netns, attacher, loaded):
+    netns.ip(*(f"link add veth{n} type veth peer name pod{n}" for n in range(50)))
+    start = time.monotonic()
+    for n in range(50):
+        attacher.attach(f"veth{n}", Role.WORKLOAD, loaded.programs)
+    assert time.monotonic() - start < 2
+    assert len(attacher.find_ours()) == 50

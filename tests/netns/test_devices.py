@@ -1,0 +1,315 @@
+"""Devices that come, go and change, in a real namespace; the programs follow them."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tcnat.attach import Attacher, Role
+from tcnat.devices import Change, DeviceEvent, DeviceWatcher, Event, Listed, Patterns
+from tcnat.errors import TcnatError
+from tcnat.keeper import DeviceKeeper
+from tcnat.links import Overrun
+from tcnat.netlink import LinkMonitor
+from tests.lab.commands import PATIENCE, wait_until
+from tests.lab.namespace import Namespace
+from tests.netns.filtering import Loaded, qdiscs, shown, tc, veth_namespace
+
+pytestmark = pytest.mark.root
+
+PATTERNS = Patterns(network=("eth0",), workload=("veth*", "bridge:cni0"))
+QUIET = 0.2
+"""Seconds after which nothing more is expected."""
+
+
+@pytest.fixture
+def netns() -> Iterator[Namespace]:
+    with veth_namespace("devices") as namespace:
+        yield namespace
+
+
+class Followed:
+    """The events of a watcher, in order."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Event] = queue.Queue()
+        self.put = self._queue.put
+
+    def until(self, last: Callable[[Event], bool]) -> list[Event]:
+        events: list[Event] = []
+        while not events or not last(events[-1]):
+            events.append(self._queue.get(timeout=5 * PATIENCE))
+        return events
+
+    def listed(self) -> list[tuple[str, str]]:
+        """(change, name) up to the end of a listing, without that end."""
+        return _words(self.until(lambda event: isinstance(event, Listed))[:-1])
+
+    def next(self, count: int) -> list[tuple[str, str]]:
+        events = [self._queue.get(timeout=5 * PATIENCE) for _ in range(count)]
+        return _words(events)
+
+    def nothing(self) -> bool:
+        try:
+            return not self._queue.get(timeout=QUIET)
+        except queue.Empty:
+            return True
+
+
+def _words(events: list[Event]) -> list[tuple[str, str]]:
+    return [(str(e.change), e.link.name) if isinstance(e, DeviceEvent) else ("listed", "") for e in events]
+
+
+@pytest.fixture
+def followed(netns: Namespace) -> Iterator[Followed]:
+    """A watcher's events after the first listing."""
+    events = Followed()
+    watcher = DeviceWatcher(PATTERNS, events.put, str(netns.path))
+    watcher.start()
+    assert events.listed() == [("came", "eth0")]
+    yield events
+    watcher.stop()
+
+
+class TestWatcher:
+    def test_what_is_there_is_told_of_first(self, netns):
+        netns.ip("link add veth1 type veth peer name pod1", "link add cni0 type bridge", "link set pod1 master cni0")
+        events = Followed()
+        watcher = DeviceWatcher(PATTERNS, events.put, str(netns.path))
+        watcher.start()
+        assert sorted(events.listed()) == [("came", "eth0"), ("came", "pod1"), ("came", "veth1")]
+        watcher.stop()
+
+    def test_a_device_comes_is_renamed_and_goes(self, netns, followed):
+        netns.ip("link add veth1 type veth peer name pod1")
+        assert followed.next(1) == [("came", "veth1")]
+        netns.ip("link set veth1 name other")
+        assert followed.next(1) == [("left", "other")]
+        netns.ip("link set other name veth2")
+        assert followed.next(1) == [("came", "veth2")]
+        netns.ip("link del veth2")
+        assert followed.next(1) == [("gone", "veth2")]
+
+    def test_state_and_addresses_are_no_news(self, netns, followed):
+        netns.ip("link set eth0 down", "link set eth0 up", "address add 10.0.0.1/24 dev eth0", "link set eth0 mtu 1400")
+        assert followed.nothing()
+
+    def test_a_port_joins_and_leaves_a_bridge(self, netns, followed):
+        """A bridge tells of both in its own address family, too, with a DELLINK that is not the device's end."""
+        netns.ip("link add cni0 type bridge", "link set peer0 master cni0")
+        assert followed.next(1) == [("came", "peer0")]
+        netns.ip("link set peer0 nomaster")
+        assert followed.next(1) == [("left", "peer0")]
+        assert followed.nothing()
+
+    def test_a_port_of_two_patterns_is_told_of_once(self, netns, followed):
+        netns.ip("link add cni0 type bridge", "link add veth1 type veth peer name pod1", "link set veth1 master cni0")
+        assert followed.next(1) == [("came", "veth1")]
+        netns.ip("link set veth1 nomaster")
+        assert followed.nothing()
+
+    def test_a_bridge_goes(self, netns, followed):
+        netns.ip("link add cni0 type bridge", "link set peer0 master cni0", "link del cni0")
+        assert followed.next(2) == [("came", "peer0"), ("left", "peer0")]
+
+    def test_a_device_moves_to_another_namespace(self, netns, followed):
+        with veth_namespace("devices2") as other:
+            netns.ip("link add veth1 type veth peer name pod1", f"link set veth1 netns {other.name}")
+            assert followed.next(2) == [("came", "veth1"), ("gone", "veth1")]
+
+    def test_an_index_is_used_again(self, netns, followed):
+        netns.ip("link add veth1 index 500 type veth peer name pod1")
+        netns.ip("link del veth1", "link add veth2 index 500 type veth peer name pod2")
+        assert followed.next(3) == [("came", "veth1"), ("gone", "veth1"), ("came", "veth2")]
+
+    def test_news_that_the_kernel_dropped_are_made_up_for(self, netns, monkeypatch):
+        """A tiny receive buffer and a callback that holds the thread up, so that the kernel must drop."""
+        held, go_on = queue.Queue(), queue.Queue()
+        events = Followed()
+
+        def hold_up(event: Event) -> None:
+            events.put(event)
+            if isinstance(event, DeviceEvent) and event.link.name == "veth0" and go_on.empty() and held.empty():
+                held.put(True)
+                go_on.get(timeout=20)
+
+        overruns = []
+        really = LinkMonitor.read
+
+        def count(monitor: LinkMonitor):
+            monitor._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            try:
+                return really(monitor)
+            except Overrun:
+                overruns.append(True)
+                raise
+
+        monkeypatch.setattr(LinkMonitor, "read", count)
+        watcher = DeviceWatcher(PATTERNS, hold_up, str(netns.path))
+        watcher.start()
+        assert events.listed() == [("came", "eth0")]
+        netns.ip("link add veth0 type veth peer name pod0")
+        wait_until(lambda: not held.empty(), "the callback")
+        netns.ip(*(f"link add veth{n} type veth peer name pod{n}" for n in range(1, 30)))
+        netns.ip("link del veth0", "link del veth7")
+        go_on.put(True)
+        told = events.until(lambda event: isinstance(event, Listed))
+        watcher.stop()
+        assert overruns
+        served: dict[str, Role] = {}
+        for event in told[:-1]:
+            if event.change is Change.CAME:
+                served[event.link.name] = event.role
+            else:
+                served.pop(event.link.name)
+        assert served.keys() == {"eth0", *(f"veth{n}" for n in range(1, 30) if n != 7)}
+
+    def test_a_resync_tells_of_all_once_more(self, netns):
+        events = Followed()
+        watcher = DeviceWatcher(PATTERNS, events.put, str(netns.path))
+        watcher.start()
+        events.listed()
+        watcher.resync()
+        assert events.listed() == [("came", "eth0")]
+        watcher.stop()
+
+    def test_stop_ends_the_thread_and_its_descriptors(self, netns):
+        before = _descriptors()
+        watcher = DeviceWatcher(PATTERNS, Followed().put, str(netns.path))
+        watcher.start()
+        watcher.stop()
+        assert _descriptors() == before
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def loaded() -> Loaded:
+    return Loaded()
+
+
+class Kept:
+    """A keeper, and the posts that would wake the agent's loop."""
+
+    def __init__(self, netns: Namespace, loaded: Loaded, patterns: Patterns = PATTERNS) -> None:
+        self.posts: queue.Queue[bool] = queue.Queue()
+        self.keeper = DeviceKeeper(patterns, loaded.programs, lambda: self.posts.put(True), str(netns.path))
+
+    def turn(self) -> None:
+        """Wait for a post, and do what the loop would."""
+        self.posts.get(timeout=5 * PATIENCE)
+        self.keeper.sync()
+
+
+@pytest.fixture
+def kept(netns: Namespace, loaded: Loaded) -> Iterator[Kept]:
+    kept = Kept(netns, loaded)
+    kept.keeper.start()
+    while not kept.posts.empty():
+        kept.posts.get()
+    yield kept
+    kept.keeper.stop()
+
+
+class TestKeeper:
+    def test_what_is_there_is_attached_to_at_the_start(self, netns, kept):
+        assert [row[3] for row in shown(netns, "eth0", "egress")] == ["tcnat_egress"] * 2
+        assert shown(netns, "peer0", "egress") == []
+
+    def test_a_matching_veth_carries_the_programs_within_100_ms(self, netns, kept):
+        """Measured from before `ip link add`, without the time that it takes itself where nobody looks."""
+        netns.ip("link add warm type veth peer name up", "link del warm")
+        start = time.monotonic()
+        netns.ip("link add idle type veth peer name idle1")
+        alone = time.monotonic() - start
+        start = time.monotonic()
+        netns.ip("link add veth1 type veth peer name pod1")
+        kept.turn()
+        taken = time.monotonic() - start - alone
+        assert [row[3] for row in shown(netns, "veth1", "ingress")] == ["tcnat_egress"] * 2
+        assert taken < 0.1 * PATIENCE
+
+    def test_a_device_that_no_longer_matches_is_left_clean(self, netns, kept):
+        netns.ip("link set eth0 down", "link set eth0 name other")
+        kept.turn()
+        assert qdiscs(netns, "other") == ["noop"] or "clsact" not in qdiscs(netns, "other")
+        assert kept.keeper.served == {}
+
+    def test_a_resync_mends_what_others_broke(self, netns, kept):
+        tc(netns, "qdisc del dev eth0 clsact")
+        kept.keeper.resync()
+        assert len(shown(netns, "eth0", "egress")) == 2
+
+    def test_new_programs_replace_the_old_everywhere(self, netns, kept):
+        newer = Loaded()
+        kept.keeper.replace(newer.programs)
+        assert [row[4] for row in shown(netns, "eth0", "egress")] == [newer.egress4, newer.egress6]
+
+    def test_a_device_that_cannot_be_served_is_named_and_tried_again(self, netns, kept):
+        netns.ip("link add veth1 type veth peer name pod1")
+        tc(netns, "qdisc add dev veth1 ingress")
+        with pytest.raises(TcnatError, match="veth1 has an ingress qdisc"):
+            kept.turn()
+        assert [line[:5] for line in kept.keeper.problems] == ["veth1"]
+        tc(netns, "qdisc del dev veth1 ingress")
+        kept.keeper.resync()
+        assert kept.keeper.problems == ()
+        assert len(shown(netns, "veth1", "egress")) == 2
+
+    def test_one_bad_device_does_not_hold_up_the_start(self, netns, loaded):
+        netns.ip("link add veth1 type veth peer name pod1")
+        tc(netns, "qdisc add dev veth1 ingress")
+        kept = Kept(netns, loaded)
+        kept.keeper.start()
+        assert len(shown(netns, "eth0", "egress")) == 2
+        kept.keeper.stop()
+
+    def test_no_device_that_can_be_served_ends_the_start(self, netns, loaded):
+        tc(netns, "qdisc add dev eth0 ingress")
+        kept = Kept(netns, loaded)
+        with pytest.raises(TcnatError, match="eth0 has an ingress qdisc"):
+            kept.keeper.start()
+        kept.keeper.stop()
+
+    def test_a_device_that_is_not_there_yet_is_waited_for(self, netns, loaded, caplog):
+        kept = Kept(netns, loaded, Patterns(network=("eth9",)))
+        kept.keeper.start()
+        assert "there is no network device eth9 yet" in caplog.text
+        netns.ip("link add eth9 type veth peer name peer9")
+        kept.turn()
+        assert len(shown(netns, "eth9", "egress")) == 2
+        kept.keeper.stop()
+
+    def test_devices_of_an_earlier_configuration_are_left_clean(self, netns, loaded):
+        earlier = Attacher(str(netns.path))
+        earlier.attach("peer0", Role.NETWORK, loaded.programs)
+        earlier.close()
+        kept = Kept(netns, loaded)
+        kept.keeper.start()
+        assert "clsact" not in qdiscs(netns, "peer0")
+        kept.keeper.stop()
+
+    @pytest.mark.parametrize("detach", [False, True])
+    def test_stop_leaves_the_programs_unless_told_to_detach(self, netns, loaded, detach):
+        kept = Kept(netns, loaded)
+        kept.keeper.start()
+        kept.keeper.stop(detach=detach)
+        assert ("clsact" in qdiscs(netns, "eth0")) is not detach
+
+    def test_devices_that_come_and_go_quickly_harm_nothing(self, netns, kept):
+        for n in range(20):
+            netns.ip(f"link add veth{n} type veth peer name pod{n}", f"link del veth{n}")
+        netns.ip("link add veth99 type veth peer name pod99")
+        while not shown(netns, "veth99", "egress"):
+            kept.turn()
+        assert {link.name for link, _ in kept.keeper.served.values()} == {"eth0", "veth99"}
+        there = {row["ifname"] for row in json.loads(netns.run("ip", "-j", "link"))}
+        assert there == {"lo", "eth0", "peer0", "veth99", "pod99"}

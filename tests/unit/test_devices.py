@@ -1,0 +1,182 @@
+"""Which devices are served: the patterns, and what follows from news of links."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tcnat.devices import Change, DeviceEvent, DeviceTable, Listed, Patterns, role_of
+from tcnat.errors import TcnatError
+from tcnat.filters import Role
+from tcnat.links import Link, LinkGone, ListingEnd
+
+ETHER, LOOPBACK = 1, 772
+PATTERNS = Patterns(network=("eth0",), workload=("veth*", "bridge:cni*"))
+
+
+def link(index: int, name: str, master: int = 0, type: int = ETHER) -> Link:
+    return Link(index, name, type, "", master)
+
+
+def told(table: DeviceTable, *messages) -> list[tuple[str, str, str]]:
+    """(change, name, role) of every event."""
+    events = [event for message in messages for event in table.take(message)]
+    return [
+        (str(event.change), event.link.name, str(event.role)) if isinstance(event, DeviceEvent) else ("listed", "", "")
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "master", "type", "role"),
+    [
+        pytest.param("eth0", "", ETHER, Role.NETWORK, id="an exact name faces the network"),
+        pytest.param("eth01", "", ETHER, None, id="an exact name is not a prefix"),
+        pytest.param("vethab", "", ETHER, Role.WORKLOAD, id="a shell pattern matches a name"),
+        pytest.param("xveth", "", ETHER, None, id="a shell pattern matches the whole name"),
+        pytest.param("VETH1", "", ETHER, None, id="case counts"),
+        pytest.param("tap1", "cni0", ETHER, Role.WORKLOAD, id="a port of the bridge"),
+        pytest.param("tap1", "docker0", ETHER, None, id="a port of another bridge"),
+        pytest.param("cni0", "", ETHER, None, id="the bridge itself is not its port"),
+        pytest.param("eth0", "cni0", ETHER, Role.NETWORK, id="in both it faces the network"),
+        pytest.param("veth0", "", LOOPBACK, None, id="no pattern means a loopback"),
+    ],
+)
+def test_role_of(name, master, type, role):
+    assert role_of(link(2, name, type=type), PATTERNS, master) is role
+
+
+def test_a_loopback_is_served_by_its_exact_name():
+    assert role_of(link(1, "lo", type=LOOPBACK), Patterns(("lo",), ("*",))) is Role.NETWORK
+    assert role_of(link(1, "lo", type=LOOPBACK), Patterns((), ("*",))) is None
+
+
+@pytest.mark.parametrize("patterns", [{"network": ("",)}, {"workload": ("",)}, {"workload": ("bridge:",)}])
+def test_a_pattern_that_means_nothing_is_refused(patterns):
+    with pytest.raises(TcnatError, match="names no device"):
+        Patterns(**patterns)
+
+
+def test_a_network_device_is_named_exactly():
+    with pytest.raises(TcnatError, match="--network-device eth\\*: give the exact name"):
+        Patterns(network=("eth*",))
+
+
+def test_devices_come_and_go():
+    table = DeviceTable(PATTERNS)
+    assert told(table, link(2, "eth0"), link(3, "veth1"), link(4, "dummy0")) == [
+        ("came", "eth0", "network"),
+        ("came", "veth1", "workload"),
+    ]
+    assert told(table, LinkGone(3), LinkGone(4), LinkGone(77)) == [("gone", "veth1", "workload")]
+
+
+def test_the_same_news_again_is_no_news():
+    table = DeviceTable(PATTERNS)
+    told(table, link(3, "veth1"))
+    assert told(table, link(3, "veth1"), link(3, "veth1")) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "events"),
+    [
+        pytest.param("tmp1", "veth1", [("came", "veth1", "workload")], id="renamed into a pattern"),
+        pytest.param("veth1", "tmp1", [("left", "tmp1", "workload")], id="renamed out of it"),
+        pytest.param("veth1", "veth2", [("came", "veth2", "workload")], id="renamed within it"),
+        pytest.param("veth1", "eth0", [("came", "eth0", "network")], id="renamed into another role"),
+    ],
+)
+def test_a_device_is_renamed(before, after, events):
+    table = DeviceTable(PATTERNS)
+    told(table, link(5, before))
+    assert told(table, link(5, after)) == events
+
+
+def test_an_index_is_used_again():
+    table = DeviceTable(PATTERNS)
+    told(table, link(5, "veth1"))
+    assert told(table, LinkGone(5), link(5, "eth0")) == [("gone", "veth1", "workload"), ("came", "eth0", "network")]
+
+
+def test_a_port_joins_and_leaves_a_bridge():
+    table = DeviceTable(PATTERNS)
+    told(table, link(4, "cni0"), link(5, "tap1"))
+    assert told(table, link(5, "tap1", master=4)) == [("came", "tap1", "workload")]
+    assert told(table, link(5, "tap1")) == [("left", "tap1", "workload")]
+
+
+def test_a_port_is_listed_before_its_bridge():
+    table = DeviceTable(PATTERNS)
+    assert told(table, link(4, "tap1", master=9)) == []
+    assert told(table, link(9, "cni0")) == [("came", "tap1", "workload")]
+
+
+def test_a_bridge_is_renamed_or_goes_with_its_ports_still_there():
+    table = DeviceTable(PATTERNS)
+    told(table, link(9, "cni0"), link(4, "tap1", master=9))
+    assert told(table, link(9, "br0")) == [("left", "tap1", "workload")]
+    assert told(table, link(9, "cni1")) == [("came", "tap1", "workload")]
+    assert told(table, LinkGone(9)) == [("left", "tap1", "workload")]
+
+
+def test_a_listing_tells_of_all_once_more_and_of_what_is_gone():
+    table = DeviceTable(PATTERNS)
+    told(table, link(2, "eth0"), link(3, "veth1"), link(4, "veth2"))
+    table.begin_listing()
+    assert told(table, link(2, "eth0"), link(4, "veth2"), ListingEnd(whole=True)) == [
+        ("came", "eth0", "network"),
+        ("came", "veth2", "workload"),
+        ("gone", "veth1", "workload"),
+        ("listed", "", ""),
+    ]
+
+
+def test_a_listing_that_was_interrupted_ends_nothing():
+    table = DeviceTable(PATTERNS)
+    told(table, link(3, "veth1"))
+    table.begin_listing()
+    assert told(table, ListingEnd(whole=False)) == []
+    table.begin_listing()
+    assert told(table, link(3, "veth1"), ListingEnd(whole=True))[-1] == ("listed", "", "")
+
+
+def test_a_device_that_comes_during_a_listing_is_not_gone_after_it():
+    """News of it may come before or after the listing's own line of it."""
+    table = DeviceTable(PATTERNS)
+    table.begin_listing()
+    events = told(table, link(2, "eth0"), link(7, "veth7"), ListingEnd(whole=True))
+    assert ("gone", "veth7", "workload") not in events
+    table.begin_listing()
+    assert told(table, link(7, "veth7"), LinkGone(7), ListingEnd(whole=True))[1:] == [
+        ("gone", "veth7", "workload"),
+        ("gone", "eth0", "network"),
+        ("listed", "", ""),
+    ]
+
+
+NAMES = st.sampled_from(["eth0", "veth1", "veth2", "tap1", "cni0", "lo0"])
+LINKS = st.builds(link, st.integers(1, 4), NAMES, st.integers(0, 4))
+NEWS = st.lists(st.one_of(LINKS, st.builds(LinkGone, st.integers(1, 4))), max_size=30)
+
+
+@given(NEWS)
+def test_whoever_follows_the_events_knows_what_the_patterns_say_of_the_links_that_are_there(news):
+    table, there, served = DeviceTable(PATTERNS), {}, {}
+    for message in news:
+        if isinstance(message, Link):
+            there[message.index] = message
+        else:
+            there.pop(message.index, None)
+        for event in table.take(message):
+            assert not isinstance(event, Listed)
+            if event.change is Change.CAME:
+                served[event.link.index] = event.role
+            else:
+                del served[event.link.index]
+        expected = {
+            index: role
+            for index, one in there.items()
+            if (role := role_of(one, PATTERNS, there[one.master].name if one.master in there else ""))
+        }
+        assert served == expected
