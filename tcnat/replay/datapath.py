@@ -96,6 +96,7 @@ class KernelDatapath:
 
     def __init__(self, loaded: Mapping[Family, Loaded], runner: Runner) -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        self._loaded = loaded  # the tail-call map is emptied when its last descriptor closes
         self._runner = runner
         self._clock = Clock()
         self._tallies = {family: _Tally(one.maps["counters"]) for family, one in loaded.items()}

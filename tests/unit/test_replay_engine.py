@@ -26,6 +26,7 @@ SENT_ON = ETHER / IP(src=CLIENT, dst=BACKEND) / TCP(sport=4000, dport=8080) / Ra
 REPLY = ETHER / IP(src=BACKEND, dst=CLIENT) / TCP(sport=8080, dport=4000) / Raw(b"reply")
 GIVEN_BACK = ETHER / IP(src=SERVICE, dst=CLIENT) / TCP(sport=80, dport=4000) / Raw(b"reply")
 
+EGRESS = always(Side.EGRESS)
 Play = Callable[[Side, bytes], Ran]
 
 
@@ -50,7 +51,7 @@ def becomes(packet: Scapy, reason: str, *, sent_back: bool = False) -> Play:
 
 
 def replay(
-    play: Play, data: bytes, *, length: int = 0, link_type: int = 1, sides: FindSides = always(Side.EGRESS)
+    play: Play, data: bytes, *, length: int = 0, link_type: int = 1, sides: FindSides = EGRESS
 ) -> tuple[Fate, Stage]:
     stage = Stage(play)
     engine = Engine(stage, sides, {(WEB_ADDRESS.address, 80, 6): WEB})

@@ -52,7 +52,7 @@ def read(packet: Packet) -> headers.Headers | None:
             SIX / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / UDP(sport=1, dport=2),
             17, (1, 2), 14 + 40 + 16 + 8, id="IPv6 extension headers",
         ),
-        pytest.param(SIX / IPv6ExtHdrFragment(offset=0, m=1) / UDP(sport=1, dport=2), 17, (1, 2), 70, id="first fragment"),
+        pytest.param(SIX / IPv6ExtHdrFragment(offset=0, m=1) / UDP(sport=1, dport=2), 17, (1, 2), 70, id="first one"),
         pytest.param(SIX / IPv6ExtHdrFragment(offset=9, nh=17) / b"12345678", 17, (0, 0), 62, id="later fragment"),
     ],
 )  # fmt: skip
