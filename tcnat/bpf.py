@@ -32,7 +32,7 @@ BATCH = 4096
 """Entries that one batch call moves."""
 _NO_BATCHES = {errno.EINVAL, errno.ENOTSUP, 524}
 """Errors of a batch call where the kernel, or the type of map, has none; 524 is the kernel's own ENOTSUPP."""
-_LOG_SIZE = 1 << 20
+_LOG_SIZE = (1 << 24) - 1
 _LICENSE = b"Dual BSD/GPL\0"
 
 

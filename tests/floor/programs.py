@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tcnat.bpf import Map
 from tcnat.bytecode import ProgramCode, bytecode
 from tcnat.layout import MAPS, Family
 
@@ -13,6 +14,21 @@ def shapes(family: Family) -> dict[str, MapShape]:
     return {
         layout.name: MapShape(
             int(layout.without_lru or layout.type), layout.key_size(family), layout.value_size(family)
+        )
+        for layout in MAPS.values()
+    }
+
+
+def small_maps(family: Family, lru: bool) -> dict[str, Map]:
+    """Maps of the family's shapes with a few entries, as a verifier needs them."""
+    return {
+        layout.name: Map.create(
+            layout.type if lru or layout.without_lru is None else layout.without_lru,
+            layout.key_size(family),
+            layout.value_size(family),
+            64,
+            flags=layout.flags,
+            name=layout.name,
         )
         for layout in MAPS.values()
     }
