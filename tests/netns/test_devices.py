@@ -179,6 +179,23 @@ class TestWatcher:
         assert events.listed() == [("came", "eth0")]
         watcher.stop()
 
+    def test_a_resync_in_the_midst_of_a_listing_loses_nothing(self, netns):
+        netns.ip(*(f"link add veth{n} type veth peer name pod{n}" for n in range(60)))
+        events, asked = Followed(), []
+
+        def ask_once(event: Event) -> None:
+            events.put(event)
+            if not asked:
+                asked.append(True)
+                watcher.resync()
+
+        watcher = DeviceWatcher(PATTERNS, ask_once, str(netns.path))
+        watcher.start()
+        told = events.listed()
+        watcher.stop()
+        assert {name for change, name in told if change == "came"} == {"eth0", *(f"veth{n}" for n in range(60))}
+        assert {change for change, _ in told} == {"came"}
+
     def test_stop_ends_the_thread_and_its_descriptors(self, netns):
         before = _descriptors()
         watcher = DeviceWatcher(PATTERNS, Followed().put, str(netns.path))
