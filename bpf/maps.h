@@ -44,6 +44,9 @@ enum tail {
     TAIL_DECIDED = 13,
     TAIL_EGRESS_OPEN = 14,
     TAIL_INGRESS_OPEN = 15,
+    TAIL_EGRESS_MEND = 16,
+    TAIL_EGRESS_REWRITE = 17,
+    TAIL_INGRESS_REWRITE = 18,
 };
 
 /* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing. */

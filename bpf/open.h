@@ -81,23 +81,17 @@ inline_always int choose_source_port(struct flow_key *reply, struct packet *p, _
     return -1;
 }
 
-/* Write the reply half anew, to the table that the forward half is in; gives it, or 0 where there is no room. */
-inline_always struct flow *mend(struct flow_key *reply, struct packet *p, struct flow *f, int fresh)
+/* Write the reply half anew, to the table that the forward half is in. 0, or -1 where there is no room. */
+inline_always int mend(struct packet *p, struct flow *f, int fresh)
 {
+    struct flow to = *f;
     struct flow half;
-    struct flow *made;
+    struct flow_key reply;
 
-    make_other(&half, &p->key, f);
+    other_key(&reply, &to, p->key.protocol, REPLY);
+    make_other(&half, &p->key, &to);
     half.seen = p->seconds;
-    if (fresh) {
-        flows_new.update(reply, &half);
-        made = flows_new.lookup(reply);
-    } else {
-        flows.update(reply, &half);
-        made = flows.lookup(reply);
-    }
-    keep_pointer(made);
-    return made;
+    return fresh ? flows_new.update(&reply, &half) : flows.update(&reply, &half);
 }
 
 /* Write both halves, the reply first: no packet goes out whose answer would not be known. 0, or -1 for no room. */

@@ -124,31 +124,64 @@ int egress_slow(struct __sk_buff *skb)
     return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
-/* A packet of a flow that is kept, with its reply half found or mended. */
+/* A packet of a flow that is kept. */
 int egress_open(struct __sk_buff *skb)
 {
     struct packet p;
     struct flow_key reply;
     struct flow *f, *other;
-    struct flow to;
-    int fresh, other_fresh;
+    int fresh;
 
     if (take_up(&p) < 0)
         return TC_PASS;
     f = find_flow(&p.key, &p, &fresh);
     if (!f)
         return drop(skb, &p, REASON_REWRITE_FAILED);
-    to = *f;
-    other_key(&reply, &to, p.key.protocol, REPLY);
-    other = find_flow(&reply, &p, &other_fresh);
-    if (!other)
-        other = mend(&reply, &p, &to, fresh);
-    else if (!answers(other, &p.key)) {
+    other_key(&reply, f, p.key.protocol, REPLY);
+    other = find_flow(&reply, &p, &fresh);
+    if (!other) {
+        go_on(skb, &p, TAIL_EGRESS_MEND);
+    } else if (!answers(other, &p.key)) {
         go_on(skb, &p, TAIL_EGRESS_NEW);
-        return drop(skb, &p, REASON_REWRITE_FAILED);
+    } else {
+        follow(&p, f, &reply, other);
+        p.new_flow = 0;
+        go_on(skb, &p, TAIL_EGRESS_REWRITE);
     }
-    follow(&p, f, &reply, other);
-    return translate(skb, &p, &to, 0, 1);
+    return drop(skb, &p, REASON_REWRITE_FAILED);
+}
+
+/* The reply half was lost: it comes back, and then the flow goes on. */
+int egress_mend(struct __sk_buff *skb)
+{
+    struct packet p;
+    struct flow *f;
+    int fresh;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    f = find_flow(&p.key, &p, &fresh);
+    if (!f || mend(&p, f, fresh) < 0)
+        return drop(skb, &p, REASON_FLOW_TABLE_FULL);
+    go_on(skb, &p, TAIL_EGRESS_OPEN);
+    return drop(skb, &p, REASON_REWRITE_FAILED);
+}
+
+/* The way out for a packet whose flow is up to date. */
+int egress_rewrite(struct __sk_buff *skb)
+{
+    struct packet p;
+    struct flow *f;
+    struct flow to;
+    int fresh;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    f = find_flow(&p.key, &p, &fresh);
+    if (!f)
+        return drop(skb, &p, REASON_FLOW_TABLE_FULL);
+    to = *f;
+    return translate(skb, &p, &to, p.new_flow, 1);
 }
 
 /* While somebody traces: look at the packet first. */
@@ -234,7 +267,9 @@ int egress_new(struct __sk_buff *skb)
         __u32 zero = 0, one = 1;
         hairpin.update(&zero, &one);
     }
-    return translate(skb, &p, &f, 1, 1);
+    p.new_flow = 1;
+    go_on(skb, &p, TAIL_EGRESS_REWRITE);
+    return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
 /* No front end takes it: a hairpin's reply, a port that a Service address does not have, or somebody else's. */
@@ -252,13 +287,12 @@ int egress_miss(struct __sk_buff *skb)
     key.direction = REPLY;
     f = hairpins_exist() ? find_flow(&key, &p, &fresh) : 0;
     if (f && f->flags & FLOW_HAIRPIN) {
-        struct flow to = *f;
-        struct flow_key forward;
-        int other_fresh;
         p.key.direction = REPLY;
-        other_key(&forward, &to, p.key.protocol, FORWARD);
-        follow(&p, f, &forward, find_flow(&forward, &p, &other_fresh));
-        return translate(skb, &p, &to, 0, 1);
+        p.new_flow = 0;
+        other_key(&key, f, p.key.protocol, FORWARD);
+        follow(&p, f, &key, find_flow(&key, &p, &fresh));
+        go_on(skb, &p, TAIL_EGRESS_REWRITE);
+        return drop(skb, &p, REASON_REWRITE_FAILED);
     }
     if (s->unknown_port == CHOICE_PASS && p.fragment == WHOLE)
         return untouched(skb, &p);

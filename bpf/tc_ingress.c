@@ -86,9 +86,27 @@ int ingress_open(struct __sk_buff *skb)
 {
     struct packet p;
     struct flow_key forward;
-    struct flow *f, *other;
+    struct flow *f;
+    int fresh;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    f = find_flow(&p.key, &p, &fresh);
+    if (!f)
+        return untouched(skb, &p);
+    other_key(&forward, f, p.key.protocol, FORWARD);
+    follow(&p, f, &forward, find_flow(&forward, &p, &fresh));
+    go_on(skb, &p, TAIL_INGRESS_REWRITE);
+    return TC_PASS;
+}
+
+/* The way out for a packet whose flow is up to date. */
+int ingress_rewrite(struct __sk_buff *skb)
+{
+    struct packet p;
+    struct flow *f;
     struct flow to;
-    int fresh, other_fresh;
+    int fresh;
 
     if (take_up(&p) < 0)
         return TC_PASS;
@@ -96,9 +114,6 @@ int ingress_open(struct __sk_buff *skb)
     if (!f)
         return untouched(skb, &p);
     to = *f;
-    other_key(&forward, &to, p.key.protocol, FORWARD);
-    other = find_flow(&forward, &p, &other_fresh);
-    follow(&p, f, &forward, other);
     return translate(skb, &p, &to, 0, 0);
 }
 

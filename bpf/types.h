@@ -233,7 +233,7 @@ struct packet {
     __u32 acknowledgement;
     __u32 fragment_id;
     __s32 verdict;       /* for a trace: what was decided */
-    __u32 pad;
+    __u32 new_flow;      /* 1: it begins one */
     __u16 checksum;      /* of TCP or UDP, as it stands */
     __u8 tcp_flags;      /* of SCTP: TCP_SYN for an INIT */
     __u8 tcp_header;     /* bytes */

@@ -7,6 +7,7 @@ version and the architecture. A node whose cache is warm, or that was shipped on
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
@@ -219,5 +220,6 @@ def _write_cache(compiled: Bytecode) -> None:
         partial.write_bytes(hashlib.sha256(body).digest() + body)
         partial.rename(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         log.warning("the bytecode is not cached, so the next start compiles again: %s", error)

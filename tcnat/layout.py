@@ -260,7 +260,7 @@ PACKET = Struct(
         *((name, "I") for name in ("seconds", "length", "network", "transport", "end")),
         *((name, "I") for name in ("sequence", "acknowledgement", "fragment_id")),
         ("verdict", "i"),
-        ("pad2", "I"),
+        ("new_flow", "I"),
         ("checksum", "H"),
         *((name, "B") for name in ("tcp_flags", "tcp_header", "fragment", "link", "reason", "plain")),
     ),

@@ -55,6 +55,9 @@ TAILS = {
     "trace_decided": 13,
     "egress_open": 14,
     "ingress_open": 15,
+    "egress_mend": 16,
+    "egress_rewrite": 17,
+    "ingress_rewrite": 18,
 }
 """Program -> slot of the tail-call map: ``enum tail`` of ``bpf/maps.h``."""
 _BPF_FS_MAGIC = 0xCAFE4A11
