@@ -11,6 +11,9 @@ from http import HTTPStatus
 
 from tcnat.web import Answer, Route
 
+MANY = 100
+"""Object errors that /healthz lists."""
+
 
 @dataclass
 class Health:
@@ -40,12 +43,15 @@ class Health:
             if self.waiting_since is None:
                 self.waiting_since = now
 
-    def synced(self, now: float, errors: Sequence[str] = ()) -> None:
-        """The maps hold everything that was told of before."""
+    def synced(self, now: float, errors: Sequence[object] = ()) -> None:
+        """The maps hold everything that was told of before. ``errors``: what is wrong with objects at present."""
+        lines = [str(error) for error in errors[:MANY]]
+        if len(errors) > MANY:
+            lines.append(f"and {len(errors) - MANY} more")
         with self._lock:
             self.waiting_since = None
             self.last_updated = now
-            self.errors = tuple(errors)
+            self.errors = tuple(lines)
 
     def report(self, now: float, *, with_node: bool) -> tuple[bool, dict[str, object]]:
         """Whether it is healthy, and the fields of kube-proxy's JSON (with ``objectErrors`` of our own)."""

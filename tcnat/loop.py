@@ -144,7 +144,7 @@ class Loop:
         problems = self._source.problems
         if not self._changes and problems == self._problems and not self._failed:
             self._pace.nothing_changed()
-            self._health.synced(self._wall(), [str(problem) for problem in problems])
+            self._health.synced(self._wall(), problems)
             return
         changes, self._changes = self._changes, {}
         self._problems = problems

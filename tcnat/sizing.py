@@ -11,13 +11,13 @@ from tcnat.model import FrontEnd, ServicePortName
 
 ROOM_TO_GROW = 4
 """How many times the present need a map has room for, at least."""
+SLOTS_TO_GROW = 2
+"""The same for the slots, which take the most memory and are needed twice only while they are switched."""
 
 
 def map_entries(front_ends: Iterable[FrontEnd], flows: int) -> dict[str, int]:
-    """Map -> entries: never fewer than the layout's own, and powers of two. ``flows`` is the size of the flow table.
-
-    The same for both families, so that either may come to hold all of it.
-    """
+    """Map -> entries for one family's front ends: powers of two, and never fewer than the layout's own. ``flows`` is
+    the size of the flow table, taken as it is."""
     fronts = slots = 0
     addresses: set[bytes] = set()
     backends: dict[ServicePortName, set[object]] = defaultdict(set)
@@ -28,14 +28,13 @@ def map_entries(front_ends: Iterable[FrontEnd], flows: int) -> dict[str, int]:
         backends[front_end.service].update(front_end.backends)
     numbers = sum(map(len, backends.values()))
     need = {
-        "services": fronts + len(addresses) + 2 * numbers,
-        "slots": slots,
-        "backends": numbers,
-        "service_counters": len(backends),
+        "services": ROOM_TO_GROW * (fronts + len(addresses) + 2 * numbers),
+        "slots": SLOTS_TO_GROW * slots,
+        "backends": ROOM_TO_GROW * numbers,
+        "service_counters": ROOM_TO_GROW * len(backends),
     }
     return {"flows": flows, **{name: _entries(name, entries) for name, entries in need.items()}}
 
 
-def _entries(name: str, need: int) -> int:
-    wanted = need * ROOM_TO_GROW
+def _entries(name: str, wanted: int) -> int:
     return max(MAPS[name].entries, 1 << max(wanted - 1, 0).bit_length())

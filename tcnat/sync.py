@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tcnat.bpf import BpfError
@@ -78,7 +78,7 @@ class Syncer:
         self._count(effect)
         self._tell_unserved(effect)
 
-    def sync(self, problems: Collection[Problem]) -> bool:
+    def sync(self, problems: Sequence[Problem]) -> bool:
         """Write what is pending. False if a map could not be written: it is to be tried again. ``problems`` are those
         of the objects at present."""
         started = self._clock()
@@ -92,7 +92,7 @@ class Syncer:
             return False
         self._failure = ""
         self._health.node_eligible = not self._wanted.node_leaves
-        self._health.synced(ended, [str(problem) for problem in problems])
+        self._health.synced(ended, problems)
         self._metrics.last_sync.set(ended)
         self._observe_programming(ended)
         total = sum(filter(None, written.values()))

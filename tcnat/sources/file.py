@@ -138,7 +138,7 @@ class FileSource:
         try:
             names = {*root.names(), *self._signatures[root.number]}
         except OSError as error:
-            self._lose(root, error.strerror)
+            self._lose(root, error.strerror or str(error))
             return []
         self._lost.pop(root.number, None)
         return [FileId(root.number, name) for name in names]

@@ -464,7 +464,7 @@ def test_a_resync_reads_nothing_that_did_not_change(folder: Path, feed: Feed, mo
 
 def test_a_resync_of_many_files_lets_changes_through(tmp_path: Path, feeds: Any) -> None:
     for number in range(3500):
-        (tmp_path / f"{number:04}.json").write_text("{}")
+        (tmp_path / f"{number:04}.json").write_text(text())
     (tmp_path / "web.json").write_text(text(service("web", 80)))
     feed = feeds(tmp_path)
     feed.source.resync(feed.now)

@@ -112,6 +112,13 @@ def test_broken_objects_are_shown_and_leave_it_healthy(url: str, health: Health)
     assert body["objectErrors"] == ["a.yaml: Service default/web: spec.ports[0].port: 0 is not a port"]
 
 
+def test_of_thousands_of_broken_objects_a_hundred_are_listed(url: str, health: Health) -> None:
+    health.synced(START, [f"object {number}" for number in range(3000)])
+    errors = get(url + "/healthz")[1]["objectErrors"]
+    assert isinstance(errors, list)
+    assert (len(errors), errors[-1]) == (101, "and 2900 more")
+
+
 def test_answers_are_counted_by_status(url: str, health: Health, clock: Clock) -> None:
     get(url + "/healthz")
     get(url + "/healthz")

@@ -1,0 +1,262 @@
+"""The agent: puts the parts together, in this order.
+
+lock on the pins → servers → objects read in full → programs and maps loaded or adopted → maps written → programs
+attached → the loop. So no packet meets a program whose maps are not written yet, and a start that cannot go on has
+changed nothing. When the agent ends, however it ends, programs, maps and filters stay and traffic goes on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from types import FrameType
+
+from tcnat import datapath, health, metrics
+from tcnat.config import AgentConfig
+from tcnat.devices import Patterns
+from tcnat.errors import TcnatError
+from tcnat.filters import Programs, Role
+from tcnat.health import Health
+from tcnat.keeper import DeviceKeeper
+from tcnat.layout import Choice, Family, FlowState
+from tcnat.loader import Loaded, has_lru, load
+from tcnat.lock import PinsLock
+from tcnat.loop import Devices, Event, Inbox, Loop
+from tcnat.maps import MapStore
+from tcnat.metrics import HealthCollector, MapCollector, Metrics
+from tcnat.model import ServicePortName
+from tcnat.objects import Object, ObjectRef
+from tcnat.pace import Pace
+from tcnat.settings import Settings
+from tcnat.sizing import map_entries
+from tcnat.sources import Source
+from tcnat.sources.file import FileSource
+from tcnat.sync import Syncer
+from tcnat.wanted import Wanted
+from tcnat.web import Server
+
+log = logging.getLogger(__name__)
+
+
+def run(config: AgentConfig) -> None:
+    """Run until told to stop; TcnatError if it cannot start."""
+    set_up_log(config.v)
+    check(config)
+    lru = has_lru()
+    log.info(datapath.describe_choice(config.datapath, platform.release(), lru=lru, cgroup2=datapath.has_cgroup2()))
+    with ExitStack() as stack:
+        stack.enter_context(PinsLock(config.pin_path))
+        _Agent(config, stack).run()
+
+
+def check(config: AgentConfig) -> None:
+    """TcnatError where there would be nothing to do; a word in the log on what has no effect."""
+    if not config.objects:
+        raise TcnatError("nothing tells of Services: give --objects FILE...")
+    if not config.network_device and not config.workload_device:
+        raise TcnatError("no device to serve: give --network-device NAME... or --workload-device PATTERN...")
+    for key in ("cluster_cidr", "masquerade_all", "nodeport_addresses"):
+        if getattr(config, key):
+            flag = key.replace("_", "-")
+            log.warning("--%s has no effect: the tc datapath serves ClusterIPs and never masquerades", flag)
+
+
+def set_up_log(verbosity: int) -> None:
+    """One line per event to stderr; from verbosity 4 on with debugging."""
+    logging.basicConfig(format="%(asctime)s.%(msecs)03d %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    logging.getLogger("tcnat").setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
+
+
+def settings_of(config: AgentConfig) -> Settings:
+    """What the packet programs are to go by."""
+    return Settings(
+        timeouts={
+            FlowState.ANSWERED: int(config.udp_timeout),
+            FlowState.OPEN: int(config.tcp_timeout),
+            FlowState.CLIENT_CLOSED: int(config.tcp_half_closed_timeout),
+            FlowState.BACKEND_CLOSED: int(config.tcp_half_closed_timeout),
+        },
+        sctp_timeout=int(config.sctp_timeout),
+        unknown_port=Choice[config.unknown_port.upper()],
+        echo=Choice[config.echo.upper()],
+    )
+
+
+def programs_of(loaded: Mapping[Family, Loaded]) -> Programs:
+    """The descriptors of the programs that devices are to carry."""
+    ipv4, ipv6 = loaded[Family.IPV4], loaded[Family.IPV6]
+    return Programs(ipv4.egress.fd, ipv4.ingress.fd, ipv6.egress.fd, ipv6.ingress.fd)
+
+
+class Served:
+    """A keeper whose devices are counted in the metrics."""
+
+    def __init__(self, keeper: DeviceKeeper, metrics: Metrics) -> None:
+        self._keeper = keeper
+        self._metrics = metrics
+
+    def start(self) -> None:
+        """Attach to the devices that there are; TcnatError if not one of them could be served."""
+        self._counted(self._keeper.start)
+
+    def sync(self) -> None:
+        """See :class:`tcnat.loop.Devices`."""
+        self._counted(self._keeper.sync)
+
+    def resync(self) -> None:
+        """See :class:`tcnat.loop.Devices`."""
+        self._counted(self._keeper.resync)
+
+    def _counted(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            roles = [role for _, role in self._keeper.served.values()]
+            for role in Role:
+                self._metrics.devices.labels(role.value).set(roles.count(role))
+
+
+class _Agent:
+    """One run: what it makes is undone by ``stack``."""
+
+    def __init__(self, config: AgentConfig, stack: ExitStack) -> None:
+        self._config = config
+        self._stack = stack
+        self._inbox = Inbox()
+        self._metrics = Metrics()
+        self._health = Health(2 * config.sync_period, time.time())
+        self._source: Source = FileSource(config.objects)
+        self._wanted = Wanted(config.hostname_override)
+        self._syncer = Syncer(self._wanted, self._metrics, self._health, time.time)
+
+    def run(self) -> None:
+        """All of it."""
+        patterns = Patterns(self._config.network_device, self._config.workload_device)
+        self._take_signals()
+        self._serve()
+        if not self._read_objects():
+            return
+        loaded = self._load()
+        stores = {family: MapStore(family, found.maps) for family, found in loaded.items()}
+        for store in stores.values():
+            store.write_settings(settings_of(self._config))
+        self._syncer.open(stores)
+        self._show(loaded, stores)
+        keeper = DeviceKeeper(patterns, programs_of(loaded), self._inbox.poster(Event.DEVICES))
+        devices = Served(keeper, self._metrics)
+        loop = self._loop(devices, stores)
+        loop.first_sync(time.monotonic())
+        devices.start()
+        self._stack.callback(keeper.stop)
+        _give_memory_back()
+        log.info("ready after %.2f s", _age())
+        loop.run()
+        log.info("ending; programs, maps and filters stay")
+
+    def _take_signals(self) -> None:
+        for number, event in (
+            (signal.SIGTERM, Event.STOP),
+            (signal.SIGINT, Event.STOP),
+            (signal.SIGHUP, Event.RESYNC),
+        ):
+            signal.signal(number, _handler(self._inbox.poster(event)))
+
+    def _serve(self) -> None:
+        """Start the servers; what they show fills up as the agent gets on."""
+        self._metrics.registry.register(HealthCollector(self._health))
+        for purpose, address, routes in (
+            ("healthz", self._config.healthz_bind_address, health.routes(self._health, time.time)),
+            ("metrics", self._config.metrics_bind_address, metrics.routes(self._metrics.registry, datapath.TC)),
+        ):
+            if address is not None:
+                server = Server(address, routes, purpose=purpose)
+                log.info("serving %s at %s", purpose, server.start())
+                self._stack.callback(server.stop)
+
+    def _read_objects(self) -> bool:
+        """Read everything once (rule 9). False if the agent was told to stop meanwhile."""
+        self._source.start(self._inbox.poster(Event.OBJECTS))
+        self._stack.callback(self._source.stop)
+        changes: dict[ObjectRef, Object | None] = {}
+        while True:
+            changes.update(self._source.poll(time.monotonic()))
+            if self._source.synced:
+                self._syncer.take(changes)
+                return True
+            if Event.STOP in self._inbox.take(None):
+                return False
+
+    def _load(self) -> dict[Family, Loaded]:
+        """Each family's maps and programs, with room for what is wanted."""
+        loaded: dict[Family, Loaded] = {}
+        for family in Family:
+            front_ends = (each for key, each in self._wanted.front_ends.items() if key.family == family)
+            entries = map_entries(front_ends, self._config.flow_table_size)
+            loaded |= load(self._config.pin_path, families=(family,), entries=entries)
+        return loaded
+
+    def _loop(self, devices: Devices, stores: Mapping[Family, MapStore]) -> Loop:
+        return Loop(
+            inbox=self._inbox,
+            source=self._source,
+            syncer=self._syncer,
+            devices=devices,
+            upkeep=lambda: None,
+            pace=Pace(time.monotonic(), self._config.min_sync_period, self._config.sync_period),
+            health=self._health,
+            metrics=self._metrics,
+            clock=time.monotonic,
+            wall=time.time,
+        )
+
+    def _show(self, loaded: Mapping[Family, Loaded], stores: Mapping[Family, MapStore]) -> None:
+        """Let the metrics see the maps."""
+        maps = {family: found.maps for family, found in loaded.items()}
+        self._metrics.registry.register(MapCollector(maps, lambda: _service_names(stores), lambda: _usage(stores)))
+
+
+def _handler(post: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+    return lambda _number, _frame: post()
+
+
+def _service_names(stores: Mapping[Family, MapStore]) -> dict[tuple[Family, int], ServicePortName]:
+    return {
+        (family, number): name
+        for family, store in stores.items()
+        for number, name in store.present.names.copy().items()
+    }
+
+
+def _usage(stores: Mapping[Family, MapStore]) -> dict[tuple[Family, str], tuple[int, int]]:
+    """Entries in use and room, of the maps that the agent writes."""
+    usage = {}
+    for family, store in stores.items():
+        present = store.present
+        slots, numbers = present.free_slots, present.backend_numbers
+        usage[family, "services"] = len(present.services), present.services_limit
+        usage[family, "slots"] = slots.capacity - slots.left, slots.capacity
+        usage[family, "backends"] = numbers.limit - numbers.left, numbers.limit
+    return usage
+
+
+def _age() -> float:
+    """Seconds since this process started."""
+    with open("/proc/self/stat") as file:
+        started = int(file.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def _give_memory_back() -> None:
+    """Reading everything took more memory than keeping it does; and what is kept need not be looked through for garbage
+    again and again."""
+    gc.collect()
+    gc.freeze()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
