@@ -70,6 +70,15 @@ inline_always int answers(struct flow *other, struct flow_key *key)
            other->to_source_port == key->destination_port && other->to_destination_port == key->source_port;
 }
 
+/* The other half of a conversation, or 0 where it is lost or its key is another conversation's by now. */
+inline_always struct flow *find_other(struct flow_key *other_key, struct packet *p)
+{
+    int fresh;
+    struct flow *other = find_flow(other_key, p, &fresh);
+
+    return other && answers(other, &p->key) ? other : 0;
+}
+
 /* Write the half that answers *key and *f, which have just been seen. */
 inline_always void make_other(struct flow *other, struct flow_key *key, struct flow *f)
 {

@@ -290,7 +290,7 @@ int egress_miss(struct __sk_buff *skb)
         p.key.direction = REPLY;
         p.new_flow = 0;
         other_key(&key, f, p.key.protocol, FORWARD);
-        follow(&p, f, &key, find_flow(&key, &p, &fresh));
+        follow(&p, f, &key, find_other(&key, &p));
         go_on(skb, &p, TAIL_EGRESS_REWRITE);
         return drop(skb, &p, REASON_REWRITE_FAILED);
     }

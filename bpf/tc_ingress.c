@@ -95,7 +95,7 @@ int ingress_open(struct __sk_buff *skb)
     if (!f)
         return untouched(skb, &p);
     other_key(&forward, f, p.key.protocol, FORWARD);
-    follow(&p, f, &forward, find_flow(&forward, &p, &fresh));
+    follow(&p, f, &forward, find_other(&forward, &p));
     go_on(skb, &p, TAIL_INGRESS_REWRITE);
     return TC_PASS;
 }
