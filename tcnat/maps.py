@@ -11,11 +11,13 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from tcnat.bpf import BpfError, Map
-from tcnat.layout import BACKEND, COUNTER, SERVICE_COUNTER, Family, Struct
-from tcnat.model import FrontEnd, FrontEndKey
+from tcnat.counts import Count, ServiceCount, read_count, read_service_count
+from tcnat.flows import live_front_ends
+from tcnat.layout import BACKEND, Family
+from tcnat.model import FrontEnd, FrontEndKey, ServicePortName
 from tcnat.plan import Plan, Unfit, difference, plan, plan_drained
 from tcnat.present import Present
 from tcnat.recover import recover
@@ -31,27 +33,11 @@ from tcnat.steps import (
     WriteRun,
     WriteService,
 )
+from tcnat.sweep import Sweeper
 
 SLOTS_AT_ONCE = 65536
 """Slots that are worked out before they are written: more would only take memory."""
 _FULL = {errno.E2BIG, errno.ENOMEM, errno.ENOSPC}
-
-
-class Count(NamedTuple):
-    """Packets and bytes, of all CPUs."""
-
-    packets: int
-    bytes: int
-
-
-class ServiceCount(NamedTuple):
-    """What went from clients to a service port's backends and back, and the flows that began; of all CPUs."""
-
-    forward_packets: int
-    forward_bytes: int
-    reply_packets: int
-    reply_bytes: int
-    flows: int
 
 
 class MapStore:
@@ -105,6 +91,11 @@ class MapStore:
         before = self.written
         self._settle({}, lambda: plan_drained(self.present, live))
         return self.written - before
+
+    def drain(self, now: int) -> int:
+        """Remove the draining front ends that have no flow any more. ``now`` is in seconds of the programs' clock.
+        Returns as :meth:`sync`."""
+        return self.remove_drained(live_front_ends(self.family, self._maps, self.present.draining, now))
 
     def _settle(self, changed: Iterable[FrontEndKey], decide: Callable[[], Plan]) -> None:
         """Plan and apply, and after a plan that freed something try what did not fit again."""
@@ -240,27 +231,44 @@ class MapStore:
         found = ((index, timeouts.lookup(_u32(index))) for index in range(timeouts.max_entries))
         return {index: int.from_bytes(value or b"", sys.byteorder) for index, value in found}
 
+    def sweeper(self) -> Sweeper:
+        """For kernels without LRU maps: what removes entries that are past their time-outs."""
+        fragment_timeout = self.read_settings().fragment_timeout
+        return Sweeper(self.family, self._maps, self.affinity_timeouts, lambda: fragment_timeout)
+
+    def affinity_timeouts(self) -> dict[int, int]:
+        """Service id -> seconds, of those that have affinity."""
+        return {front.service: front.affinity for _, front in self.present.fronts() if front.affinity}
+
+    def names(self) -> dict[int, ServicePortName]:
+        """Service id -> its name, as far as it is known."""
+        return self.present.names.copy()
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Entries in use, and how many there can be, of the maps that the agent fills."""
+        present = self.present
+        slots, backends = present.free_slots, present.backend_numbers
+        return {
+            "services": (len(present.services), self._maps["services"].max_entries),
+            "slots": (slots.capacity - slots.left, slots.capacity),
+            "backends": (backends.limit - 1 - backends.left, backends.limit - 1),
+        }
+
     def counters(self) -> tuple[Count, ...]:
         """What became of packets, by the reason's number."""
         counters = self._maps["counters"]
-        return tuple(Count(*_sum(counters, COUNTER, number)) for number in range(counters.max_entries))
+        return tuple(read_count(counters, number) for number in range(counters.max_entries))
 
     def service_counters(self) -> dict[int, ServiceCount]:
-        """By service id, as far as there are counters (those of higher ids are not counted)."""
-        counters = self._maps["service_counters"]
-        counted = (service for service in self.present.service_uses if service < counters.max_entries)
-        return {service: ServiceCount(*_sum(counters, SERVICE_COUNTER, service)) for service in counted}
+        """By service id."""
+        return {
+            service: read_service_count(self._maps["service_counters"], service)
+            for service in self.present.service_uses
+        }
 
 
 def _u32(number: int) -> bytes:
     return number.to_bytes(4, sys.byteorder)
-
-
-def _sum(counters: Map, layout: Struct, index: int) -> Iterator[int]:
-    """The fields of a per-CPU entry, which are all 64 bits wide, each added up over the CPUs."""
-    values = memoryview(counters.lookup(_u32(index)) or b"").cast("Q")
-    fields = len(layout.fields)
-    return (sum(values[field::fields]) for field in range(fields))
 
 
 def _adjacent(steps: Iterable[WriteRun]) -> Iterator[list[WriteRun]]:

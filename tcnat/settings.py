@@ -17,7 +17,6 @@ from tcnat.layout import (
     Family,
     FlowState,
 )
-from tcnat.model import Protocol
 
 _codec = SETTINGS.codec(Family.IPV4)  # the same for both families
 
@@ -56,13 +55,3 @@ class Settings:
         """The entry with these settings, and ``now`` and ``trace`` as they are in ``value``."""
         fields = _codec.unpack(value)
         return self.pack(fields[0], fields[-1])
-
-    def flow_timeout(self, state: int, protocol: int) -> int:
-        """Seconds after which a flow in this state is forgotten (docs/datapath.md, "Time")."""
-        if protocol == Protocol.SCTP and state == FlowState.ANSWERED:
-            return self.sctp_timeout
-        try:
-            known = FlowState(state)
-        except ValueError:
-            return 0
-        return self.timeouts.get(known, DEFAULT_TIMEOUTS[known])

@@ -51,6 +51,7 @@ class Bench:
         match step:
             case WriteBackend():
                 assert 0 < step.number < self.limits[2]
+                assert step.generation != self.contents.backend(step.number)[1]
                 value = step.endpoint[:4] + step.endpoint[4:6] + bytes(2) + struct.pack("=I", step.generation)
                 assert self.carriers.setdefault((step.number, step.generation), value) == value
                 backends[step.number] = value

@@ -1,0 +1,98 @@
+"""What the agent notes for readers beside the maps, which hold no names: whose each service id is, and what did not fit.
+
+A small JSON file in the directory of the lock, named after the pins and replaced in one step. Readers do without where
+it is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from tcnat.errors import TcnatError
+from tcnat.layout import Family
+from tcnat.lock import RUN_DIRECTORY, lock_path
+from tcnat.model import FrontEndKey, ServicePortName
+from tcnat.plan import Unfit
+
+
+class NoRoom(msgspec.Struct, frozen=True):
+    """A front end that a map (its name, and the entries it can have) has no room for."""
+
+    front_end: str
+    service: str
+    map: str
+    entries: int
+
+
+class Notes(msgspec.Struct, frozen=True):
+    """What the file holds. ``names``: 4 or 6 -> service id -> namespace, Service, port name, protocol number."""
+
+    names: dict[int, dict[int, ServicePortName]] = {}
+    no_room: tuple[NoRoom, ...] = ()
+
+    def name(self, family: Family, service: int) -> ServicePortName | None:
+        """Whose a service id is, if that is known."""
+        return self.names.get(family, {}).get(service)
+
+
+class Noted(Protocol):
+    """Of :class:`tcnat.maps.MapStore`, what is noted."""
+
+    unfit: dict[FrontEndKey, Unfit]
+    news: bool
+
+    def names(self) -> dict[int, ServicePortName]: ...
+
+
+def write_news(pins: Path, stores: Mapping[Family, Noted], directory: Path = RUN_DIRECTORY) -> bool:
+    """Write the file anew if there is something new in any of the stores. TcnatError if it cannot be written."""
+    if not any(store.news for store in stores.values()):
+        return False
+    names = {int(family): store.names() for family, store in stores.items()}
+    unfit = [each for store in stores.values() for each in store.unfit.values()]
+    write_notes(pins, Notes(names, tuple(map(_no_room, unfit))), directory)
+    for store in stores.values():
+        store.news = False
+    return True
+
+
+def write_notes(pins: Path, notes: Notes, directory: Path = RUN_DIRECTORY) -> None:
+    """Replace the file in one step."""
+    path = notes_path(pins, directory)
+    partial = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        partial.write_bytes(msgspec.json.encode(notes))
+        os.replace(partial, path)
+    except OSError as error:
+        raise TcnatError(f"{path} cannot be written: {error.strerror}; get and status show no names") from None
+
+
+def read_notes(pins: Path, directory: Path = RUN_DIRECTORY) -> Notes:
+    """What is noted; nothing if the file is missing or makes no sense."""
+    try:
+        return msgspec.json.decode(notes_path(pins, directory).read_bytes(), type=Notes)
+    except (OSError, msgspec.DecodeError):
+        return Notes()
+
+
+def remove_notes(pins: Path, directory: Path = RUN_DIRECTORY) -> bool:
+    """Remove the file; False if there was none."""
+    path = notes_path(pins, directory)
+    there = path.exists()
+    path.unlink(missing_ok=True)
+    return there
+
+
+def notes_path(pins: Path, directory: Path = RUN_DIRECTORY) -> Path:
+    """Where the file of the pins at ``pins`` is."""
+    return lock_path(pins, directory).with_suffix(".json")
+
+
+def _no_room(unfit: Unfit) -> NoRoom:
+    return NoRoom(str(unfit.front_end.key), str(unfit.front_end.service), unfit.map, unfit.entries)
