@@ -254,6 +254,11 @@ class Map:
                 for place, index in enumerate(indexes):
                     self.update(index.to_bytes(4, sys.byteorder), some[place * size : (place + 1) * size])
 
+    @property
+    def has_batches(self) -> bool:
+        """Whether batch operations work on it, as far as they were tried."""
+        return self._batches
+
     def _update_batch(self, keys: bytes, values: bytes, before: int) -> bool:
         """Write entries in one call; False where the kernel has no batches. ``before`` entries went in already."""
         if not self._batches:

@@ -156,12 +156,10 @@ def bytecode(family: Family) -> Bytecode:
 
     TcnatError where neither can be had.
     """
-    source = source_digest(family)
-    bcc = bcc_version()
-    cached = _read_cache(family, source, bcc)
-    if cached is not None:
-        return cached
-    if bcc is None:
+    found = cached(family)
+    if found is not None:
+        return found
+    if bcc_version() is None:
         raise TcnatError(
             f"no bytecode for IPv{family} in {' or '.join(map(str, cache_directories()))}, and no bcc to compile it: "
             "install python3-bpfcc and linux-libc-dev, or copy a warm cache there"
@@ -169,6 +167,11 @@ def bytecode(family: Family) -> Bytecode:
     compiled = compile_apart(family)
     _write_cache(compiled)
     return compiled
+
+
+def cached(family: Family) -> Bytecode | None:
+    """The family's programs if the cache has them, of this very source and bcc (of any bcc, if none is installed)."""
+    return _read_cache(family, source_digest(family), bcc_version())
 
 
 def compile_apart(family: Family, directory: Path | None = None) -> Bytecode:
