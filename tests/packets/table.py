@@ -154,9 +154,7 @@ class Row:
 
 def table(rows: Iterable[Row]) -> pytest.MarkDecorator:
     """Parametrise a test by row and family."""
-    cases = [
-        pytest.param(row, family, id=f"IPv{family}: {row.sentence}") for row in rows for family in row.families
-    ]
+    cases = [pytest.param(row, family, id=f"IPv{family}: {row.sentence}") for row in rows for family in row.families]
     twice = [name for name, times in Counter(case.id for case in cases).items() if times > 1]
     assert not twice, f"two rows say the same: {twice}"
     return pytest.mark.parametrize(("row", "family"), cases)

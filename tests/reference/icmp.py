@@ -101,5 +101,3 @@ def message_sum_of(packet: Packet, message: bytes, family: int) -> int:
     """What the checksum of another message in this packet ought to be."""
     packet.payload = message
     return message_sum(packet, family)
-
-

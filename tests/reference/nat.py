@@ -203,9 +203,7 @@ class Datapath:
             raise Dropped("FRAGMENT_BEFORE_FIRST")
         raise Passed
 
-    def _follow_first(
-        self, packet: Packet, first: Fragment, length: int, *, forward: bool, at_client: bool
-    ) -> Outcome:
+    def _follow_first(self, packet: Packet, first: Fragment, length: int, *, forward: bool, at_client: bool) -> Outcome:
         if not first.protocol:
             raise Passed
         ends = packet.ends()._replace(source_port=first.source_port, destination_port=first.destination_port)

@@ -156,19 +156,18 @@ class Settings:
 
 @dataclass(slots=True)
 class Limiter:
-    """A bucket of rejects: as many as may be made in a second, refilled continuously."""
+    """A bucket that holds a second's worth of rejects and fills as time passes."""
 
-    tokens: Fraction = Fraction(0)
+    filled: Fraction = Fraction(1)
     refilled: int = 0
 
     def take(self, now: int, rate: int) -> bool:
-        """Take one token at ``now`` nanoseconds; whether there was one."""
-        grown = self.tokens + Fraction((now - self.refilled) * rate, SECOND)
-        self.tokens = min(Fraction(rate), grown)
+        """Take one reject out at ``now`` nanoseconds, at ``rate`` in a second; whether there was one."""
+        self.filled = min(Fraction(1), self.filled + Fraction(now - self.refilled, SECOND))
         self.refilled = now
-        if self.tokens < 1:
+        if rate == 0 or self.filled < Fraction(1, rate):
             return False
-        self.tokens -= 1
+        self.filled -= Fraction(1, rate)
         return True
 
 

@@ -35,7 +35,7 @@ class Frame:
 class Wait:
     """Time passes."""
 
-    seconds: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.packets.harness import Harness, on_one_cpu
 from tests.stateful.machine import DatapathMachine
 
+pytestmark = pytest.mark.root
+
 STEPS = 20
 SHORT, LONG = 10_000, 100_000
 """Frames for each of the two families."""

@@ -259,5 +259,3 @@ def targets(names: Names) -> list[tuple[str, int, int]]:
 
 def _packed(address: str) -> bytes:
     return ipaddress.ip_address(address).packed
-
-

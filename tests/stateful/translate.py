@@ -37,11 +37,19 @@ def flow_of(family: Family, raw_key: bytes, raw: bytes) -> tuple[FlowKey, Flow]:
     """A key and its half."""
     *ends, protocol, direction, _ = FLOW_KEY.codec(family).unpack(raw_key)
     key = FlowKey(*_ends(*ends), protocol, direction == 0)
-    *to, backend, generation, service, seen, ack, state, flags, _ = FLOW.codec(family).unpack(raw)
-    names = frozenset(flag.name or "" for flag in FlowFlag if flag & flags and flag is not FlowFlag.ACK_SEEN)
-    known = bool(flags & FlowFlag.ACK_SEEN)
+    half = dict(zip((name for name, _ in FLOW.fields), FLOW.codec(family).unpack(raw), strict=True))
+    to = _ends(half["to_source"], half["to_destination"], half["to_source_port"], half["to_destination_port"])
+    flags = FlowFlag(half["flags"])
     return key, Flow(
-        _ends(*to), backend, generation, service, seen, State[FlowState(state).name], names, ack, ack_seen=known
+        to,
+        half["backend"],
+        half["generation"],
+        half["service"],
+        half["seen"],
+        State[FlowState(half["state"]).name],
+        frozenset(flag.name or "" for flag in FlowFlag if flag in flags and flag is not FlowFlag.ACK_SEEN),
+        half["ack"],
+        ack_seen=FlowFlag.ACK_SEEN in flags,
     )
 
 

@@ -44,7 +44,7 @@ class Twin:
             return self._frame(event)
         if isinstance(event, Wait):
             self.harness.wait(event.seconds)
-            self.model.tables.now += event.seconds * SECOND
+            self.model.tables.now += int(event.seconds * SECOND)
         elif isinstance(event, Become):
             self.harness.become(event.world)
             fill(self.model.tables, event.world)
