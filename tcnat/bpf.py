@@ -207,6 +207,10 @@ class Map:
             raise BpfError(f"{path} is another map than expected ({', '.join(wrong)})", errno.EINVAL)
         return cls(fd, type, key_size, value_size, facts.get("max_entries", max_entries), name)
 
+    def duplicate(self) -> Map:
+        """The same map by a descriptor and buffers of its own: one Map is for one thread at a time."""
+        return Map(os.dup(self.fd), self.type, self.key_size, self.value_size, self.max_entries, self.name)
+
     def lookup(self, key: bytes) -> bytes | None:
         """The value, or None. Of a per-CPU map: every CPU's value, each padded to 8 bytes, joined."""
         self._key.raw = key
