@@ -1,4 +1,4 @@
-"""What the agent notes for readers beside the maps, which hold no names: whose each service id is, and what did not fit.
+"""What the agent notes for readers beside the maps, which hold no names: whose a service id is, and what did not fit.
 
 A small JSON file in the directory of the lock, named after the pins and replaced in one step. Readers do without where
 it is not there.
