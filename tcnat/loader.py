@@ -157,8 +157,9 @@ def write_default_settings(maps: Mapping[str, Map]) -> None:
     packed = SETTINGS.codec(Family.IPV4)  # the same for both families
     choices = Choice.PASS, Choice.ANSWER, DEFAULT_REJECTS_PER_SECOND
     maps["settings"].update(bytes(4), packed.pack(0, FRAGMENT_TIMEOUT, *choices, 0))
-    for index, seconds in {**DEFAULT_TIMEOUTS, SCTP_ANSWERED: SCTP_TIMEOUT}.items():
-        maps["timeouts"].update(int(index).to_bytes(4, sys.byteorder), seconds.to_bytes(4, sys.byteorder))
+    timeouts = {int(state): seconds for state, seconds in DEFAULT_TIMEOUTS.items()} | {SCTP_ANSWERED: SCTP_TIMEOUT}
+    for index, seconds in timeouts.items():
+        maps["timeouts"].update(index.to_bytes(4, sys.byteorder), seconds.to_bytes(4, sys.byteorder))
 
 
 def _is_bpffs(path: Path) -> bool:

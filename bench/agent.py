@@ -1,0 +1,121 @@
+"""The agent's own figures: its memory, its first programming, and how soon a change is in the maps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tcnat.layout import Family, service_key
+from tcnat.loader import open_pinned
+from tcnat.model import Protocol, parse_address
+from tests.lab.lab import Lab
+
+from .figures import Figure
+from .objects import as_list, cluster_ip, file_name, made_up_endpoints, service, write, write_directory
+
+PATIENCE = 120.0
+SETTLE = 2.0
+"""Seconds until an agent has given back what its start took."""
+
+
+class Run:
+    """One agent in a lab's client, on objects at ``path``."""
+
+    def __init__(self, lab: Lab, path: Path) -> None:
+        self._lab = lab
+        self.began = time.monotonic()
+        options = ["--network-device", "eth0", "--pin-path", str(lab.pins), "--sync-period", "1h"]
+        words = [sys.executable, "-m", "tcnat", "agent", "--datapath=tc", "--objects", str(path), *options]
+        self._process = subprocess.Popen(lab.client.command(words), stderr=subprocess.PIPE, text=True)
+        self.seconds_to_sync = self._first_sync()
+
+    def _first_sync(self) -> float:
+        """Seconds from the process's start to the word that the maps are written."""
+        assert self._process.stderr is not None
+        said = []
+        for line in self._process.stderr:
+            if " synced " in line:
+                return time.monotonic() - self.began
+            said.append(line)
+        raise RuntimeError(f"the agent ended with {self._process.wait()} before its first sync: {''.join(said)}")
+
+    def resident(self) -> float:
+        """Resident memory in MB."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def stop(self) -> None:
+        """End it and take its pins away."""
+        self._process.terminate()
+        self._process.wait()
+        subprocess.run(["rm", "-rf", str(self._lab.pins)], check=True)
+
+
+@contextmanager
+def running(lab: Lab, path: Path) -> Iterator[Run]:
+    """An agent that ends with the block."""
+    run = Run(lab, path)
+    try:
+        yield run
+    finally:
+        run.stop()
+
+
+def starts(runs: int) -> list[Figure]:
+    """Memory and first programming, with 10 and with 5,000 Services of 3 endpoints in one file."""
+    counts = (10, 5000)
+    memory: dict[int, list[float]] = {count: [] for count in counts}
+    seconds: dict[int, list[float]] = {count: [] for count in counts}
+    with Lab(backends=0) as lab, tempfile.TemporaryDirectory() as scratch:
+        for count in counts:
+            path = Path(scratch, f"{count}.json")
+            write(path, as_list([service(number, made_up_endpoints(number)) for number in range(count)]))
+            for _ in range(runs):
+                with running(lab, path) as run:
+                    seconds[count].append(run.seconds_to_sync)
+                    time.sleep(SETTLE)
+                    memory[count].append(run.resident())
+    return [
+        Figure("agent's resident memory, 10 Services", "MB", tuple(memory[10]), at_most=48),
+        Figure("agent's resident memory, 5,000 x 3", "MB", tuple(memory[5000]), at_most=80),
+        Figure("start to last map write, 10 Services", "s", tuple(seconds[10])),
+        Figure("start to last map write, 5,000 x 3", "s", tuple(seconds[5000]), at_most=3),
+    ]
+
+
+def changes(count: int, runs: int, at_most: float) -> Figure:
+    """One endpoint of one Service changes in its file, in a directory of ``count``: milliseconds until it is in the
+    maps."""
+    taken: list[float] = []
+    with Lab(backends=0) as lab, tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch, "objects")
+        write_directory(directory, count)
+        with running(lab, directory):
+            time.sleep(SETTLE)
+            for run in range(runs):
+                number = (run * 7919) % count
+                taken.append(_change(lab, directory, number, run + 1))
+                time.sleep(1.5)  # past the least time between syncs: each is a lone change
+    return Figure(f"endpoint change in a file to the maps, {count:,} Services", "ms", tuple(taken), at_most=at_most)
+
+
+def _change(lab: Lab, directory: Path, number: int, change: int) -> float:
+    services = open_pinned(lab.pins)[Family.IPV4].maps["services"]
+    key = service_key(parse_address(cluster_ip(number)), 80, Protocol.TCP)
+    before = services.lookup(key)
+    data = as_list([service(number, made_up_endpoints(number, change=change))])
+    fresh = directory.parent / file_name(number)
+    fresh.write_bytes(data)
+    began = time.monotonic()
+    os.replace(fresh, directory / file_name(number))
+    while services.lookup(key) == before:
+        if time.monotonic() - began > PATIENCE:
+            raise RuntimeError(f"the change of service {number} did not reach the maps in {PATIENCE:g} s")
+        time.sleep(0.0002)
+    return (time.monotonic() - began) * 1000
