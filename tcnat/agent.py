@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from types import FrameType
 
 from tcnat import datapath, health, metrics
@@ -32,6 +33,7 @@ from tcnat.loop import Devices, Event, Inbox, Loop
 from tcnat.maps import MapStore
 from tcnat.metrics import HealthCollector, MapCollector, Metrics
 from tcnat.model import ServicePortName
+from tcnat.notes import write_news
 from tcnat.objects import Object, ObjectRef
 from tcnat.pace import Pace
 from tcnat.settings import Settings
@@ -39,6 +41,7 @@ from tcnat.sizing import map_entries
 from tcnat.sources import Source
 from tcnat.sources.file import FileSource
 from tcnat.sync import Syncer
+from tcnat.upkeep import Upkeep
 from tcnat.wanted import Wanted
 from tcnat.web import Server
 
@@ -147,11 +150,11 @@ class _Agent:
         stores = {family: MapStore(family, found.maps) for family, found in loaded.items()}
         for store in stores.values():
             store.write_settings(settings_of(self._config))
-        self._syncer.open(stores)
+        self._syncer.open(stores, partial(write_news, self._config.pin_path, stores))
         self._show(loaded, stores)
         keeper = DeviceKeeper(patterns, programs_of(loaded), self._inbox.poster(Event.DEVICES))
         devices = Served(keeper, self._metrics)
-        loop = self._loop(devices, stores)
+        loop = self._loop(devices, Upkeep(loaded, stores))
         loop.first_sync(time.monotonic())
         devices.start()
         self._stack.callback(keeper.stop)
@@ -202,13 +205,13 @@ class _Agent:
             loaded |= load(self._config.pin_path, families=(family,), entries=entries)
         return loaded
 
-    def _loop(self, devices: Devices, stores: Mapping[Family, MapStore]) -> Loop:
+    def _loop(self, devices: Devices, upkeep: Upkeep) -> Loop:
         return Loop(
             inbox=self._inbox,
             source=self._source,
             syncer=self._syncer,
             devices=devices,
-            upkeep=lambda: None,
+            upkeep=upkeep,
             pace=Pace(time.monotonic(), self._config.min_sync_period, self._config.sync_period),
             health=self._health,
             metrics=self._metrics,
@@ -227,23 +230,11 @@ def _handler(post: Callable[[], None]) -> Callable[[int, FrameType | None], None
 
 
 def _service_names(stores: Mapping[Family, MapStore]) -> dict[tuple[Family, int], ServicePortName]:
-    return {
-        (family, number): name
-        for family, store in stores.items()
-        for number, name in store.present.names.copy().items()
-    }
+    return {(family, number): name for family, store in stores.items() for number, name in store.names().items()}
 
 
 def _usage(stores: Mapping[Family, MapStore]) -> dict[tuple[Family, str], tuple[int, int]]:
-    """Entries in use and room, of the maps that the agent writes."""
-    usage = {}
-    for family, store in stores.items():
-        present = store.present
-        slots, numbers = present.free_slots, present.backend_numbers
-        usage[family, "services"] = len(present.services), present.services_limit
-        usage[family, "slots"] = slots.capacity - slots.left, slots.capacity
-        usage[family, "backends"] = numbers.limit - numbers.left, numbers.limit
-    return usage
+    return {(family, name): usage for family, store in stores.items() for name, usage in store.usage().items()}
 
 
 def _age() -> float:

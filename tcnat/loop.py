@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from tcnat.bpf import BpfError
 from tcnat.errors import TcnatError
 from tcnat.health import Health
 from tcnat.metrics import Metrics
@@ -15,6 +17,9 @@ from tcnat.objects import Object, ObjectRef, Problem
 from tcnat.pace import Pace
 from tcnat.sources import Source
 from tcnat.sync import Syncer
+
+SWEEP_PERIOD = 5.0
+"""Seconds from sweep to sweep where the kernel has no LRU maps."""
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +67,16 @@ class Devices(Protocol):
         """See to it that every device carries what it should."""
 
 
+class Upkeep(Protocol):
+    """What the maps need from time to time; see :class:`tcnat.upkeep.Upkeep`."""
+
+    @property
+    def sweeps(self) -> bool: ...
+    def run(self, now: float, /) -> int: ...
+
+
 class Loop:
-    """Runs until :data:`Event.STOP`. ``clock`` gives seconds of a steady clock, ``wall`` since the epoch; ``upkeep`` is
-    what the maps need at every resync."""
+    """Runs until :data:`Event.STOP`. ``clock`` gives seconds of a steady clock, ``wall`` since the epoch."""
 
     def __init__(
         self,
@@ -73,7 +85,7 @@ class Loop:
         source: Source,
         syncer: Syncer,
         devices: Devices,
-        upkeep: Callable[[], None],
+        upkeep: Upkeep,
         pace: Pace,
         health: Health,
         metrics: Metrics,
@@ -93,6 +105,7 @@ class Loop:
         self._changes: dict[ObjectRef, Object | None] = {}  # polled, not synced yet
         self._problems: Sequence[Problem] = ()
         self._failed = False
+        self._sweep_at = clock() + SWEEP_PERIOD if upkeep.sweeps else math.inf
 
     def run(self) -> None:
         """The loop itself."""
@@ -124,11 +137,12 @@ class Loop:
                 self._want(now)
         if self._pace.sync_due(now):
             self._sync(now)
+        if self._sweep_at <= now:
+            self._keep_up(now)
 
     def _patience(self, now: float) -> float:
-        deadline = self._source.deadline()
-        pace = self._pace.deadline(now)
-        return max(0.0, (pace if deadline is None else min(pace, deadline)) - now)
+        deadlines = (self._pace.deadline(now), self._sweep_at, self._source.deadline())
+        return max(0.0, min(deadline for deadline in deadlines if deadline is not None) - now)
 
     def _want(self, now: float) -> None:
         self._pace.want(now)
@@ -158,8 +172,16 @@ class Loop:
     def _resync(self, now: float) -> None:
         self._source.resync(now)
         self._attach(self._devices.resync)
-        self._upkeep()
         self._pace.resynced(now)
+        self._keep_up(now)
+
+    def _keep_up(self, now: float) -> None:
+        """Have what drained and what is past its time removed; again soon where that means sweeping."""
+        self._sweep_at = now + SWEEP_PERIOD if self._upkeep.sweeps else math.inf
+        try:
+            self._upkeep.run(now)
+        except BpfError as error:
+            log.error("upkeep of the maps: %s; tried again later", error)
 
     def _attach(self, work: Callable[[], None]) -> None:
         try:

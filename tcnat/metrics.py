@@ -7,11 +7,9 @@ series of their own only as long as there are at most ``SERVICES_WITH_SERIES`` o
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from struct import Struct
+from itertools import islice
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,8 +18,9 @@ from prometheus_client.registry import Collector
 
 from tcnat import __version__
 from tcnat.bpf import Map
+from tcnat.counts import read_count, read_service_count
 from tcnat.health import Health
-from tcnat.layout import COUNTER, SERVICE_COUNTER, Family
+from tcnat.layout import Family
 from tcnat.model import ServicePortName
 from tcnat.objects import ObjectRef
 from tcnat.reasons import reasons
@@ -31,6 +30,8 @@ SERVICES_WITH_SERIES = 200
 SYNC_BUCKETS = tuple(0.001 * 2**power for power in range(15))
 PROGRAMMING_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 """Seconds."""
+COUNTED = ("flows", "flows_new", "affinity", "fragments")
+"""Maps that only packets fill: their entries are counted when asked for."""
 
 
 class Metrics:
@@ -62,7 +63,9 @@ class Metrics:
             registry=registry,
         )
         self._slices_pending = Gauge(
-            f"{sync}_endpoint_changes_pending", "Changed endpoint slices that are not in the maps yet.", registry=registry
+            f"{sync}_endpoint_changes_pending",
+            "Changed endpoint slices that are not in the maps yet.",
+            registry=registry,
         )
         self._services_pending = Gauge(
             f"{sync}_service_changes_pending", "Changed Services that are not in the maps yet.", registry=registry
@@ -99,11 +102,14 @@ class MapCollector(Collector):
         names: Callable[[], Mapping[tuple[Family, int], ServicePortName]],
         usage: Callable[[], Mapping[tuple[Family, str], tuple[int, int]]],
     ) -> None:
-        """``names``: the service port of each service id. ``usage``: entries and capacity of each map. Both are called
-        from the server's threads."""
-        self._lock = threading.Lock()  # a Map has buffers of its own, and so is for one thread at a time
-        self._counters = {family: _own(found["counters"]) for family, found in maps.items()}
-        self._service_counters = {family: _own(found["service_counters"]) for family, found in maps.items()}
+        """``names``: the service port of each service id. ``usage``: entries and capacity of the other maps. Both are
+        called from the server's threads."""
+        self._lock = threading.Lock()  # a Map is for one thread at a time
+        self._counters = {family: found["counters"].duplicate() for family, found in maps.items()}
+        self._service_counters = {family: found["service_counters"].duplicate() for family, found in maps.items()}
+        self._counted = [
+            (family, found[name].duplicate()) for family, found in maps.items() for name in COUNTED if name in found
+        ]
         self._names = names
         self._usage = usage
 
@@ -120,10 +126,10 @@ class MapCollector(Collector):
         octets = CounterMetricFamily("tcnat_bytes", "Bytes by what became of their packets.", labels=labels)
         for family, counters in self._counters.items():
             for reason in reasons():
-                values = read_summed(counters, reason.number, COUNTER.codec(family))
+                count = read_count(counters, reason.number)
                 row = [family.name.lower(), reason.verdict, reason.name]
-                packets.add_metric(row, values[0])
-                octets.add_metric(row, values[1])
+                packets.add_metric(row, count.packets)
+                octets.add_metric(row, count.bytes)
         yield packets
         yield octets
 
@@ -135,12 +141,13 @@ class MapCollector(Collector):
         names = self._names()
         omitted = len(names) > SERVICES_WITH_SERIES
         for (family, number), name in () if omitted else sorted(names.items()):
-            values = read_summed(self._service_counters[family], number, SERVICE_COUNTER.codec(family))
+            count = read_service_count(self._service_counters[family], number)
             row = [family.name.lower(), name.namespace, name.name, name.port, name.protocol.name]
-            for direction, at in (("forward", 0), ("reply", 2)):
-                packets.add_metric([*row, direction], values[at])
-                octets.add_metric([*row, direction], values[at + 1])
-            flows.add_metric(row, values[4])
+            packets.add_metric([*row, "forward"], count.forward_packets)
+            packets.add_metric([*row, "reply"], count.reply_packets)
+            octets.add_metric([*row, "forward"], count.forward_bytes)
+            octets.add_metric([*row, "reply"], count.reply_bytes)
+            flows.add_metric(row, count.flows)
         yield packets
         yield octets
         yield flows
@@ -154,7 +161,8 @@ class MapCollector(Collector):
         labels = ["family", "map"]
         entries = GaugeMetricFamily("tcnat_map_entries", "Entries in use.", labels=labels)
         capacity = GaugeMetricFamily("tcnat_map_capacity", "Entries that there is room for.", labels=labels)
-        for (family, name), (used, room) in sorted(self._usage().items()):
+        counted = {(family, each.name): (_count(each), each.max_entries) for family, each in self._counted}
+        for (family, name), (used, room) in sorted({**counted, **self._usage()}.items()):
             entries.add_metric([family.name.lower(), name], used)
             capacity.add_metric([family.name.lower(), name], room)
         yield entries
@@ -189,14 +197,6 @@ def routes(registry: CollectorRegistry, mode: str) -> dict[str, Route]:
     return {"/metrics": metrics, "/proxyMode": lambda _accept: Answer(200, mode.encode())}
 
 
-def read_summed(counters: Map, index: int, codec: Struct) -> tuple[int, ...]:
-    """The fields of one entry of a per-CPU map, each summed over the CPUs; 0 for an index beyond the map."""
-    raw = counters.lookup(index.to_bytes(4, sys.byteorder)) if index < counters.max_entries else None
-    if raw is None:
-        return tuple(codec.unpack(bytes(codec.size)))
-    return tuple(map(sum, zip(*codec.iter_unpack(raw), strict=True)))
-
-
-def _own(shared: Map) -> Map:
-    """The same map by a descriptor and buffers of one's own."""
-    return Map(os.dup(shared.fd), shared.type, shared.key_size, shared.value_size, shared.max_entries, shared.name)
+def _count(counted: Map) -> int:
+    """The entries of a hash map; packets may change it meanwhile, so never more than it has room for."""
+    return sum(1 for _ in islice(counted.items(), counted.max_entries))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tcnat.bpf import BpfError
+from tcnat.errors import TcnatError
 from tcnat.health import Health
 from tcnat.layout import Family
 from tcnat.metrics import Metrics
@@ -57,14 +58,18 @@ class Syncer:
         self._stale: set[Family] = set()
         self._keeping: set[Family] = set()  # families with front ends that were kept for the sake of broken objects
         self._unfit: dict[FrontEndKey, Unfit] = {}
+        self._note: Callable[[], object] = lambda: None
         self._local_drops: set[FrontEndKey] = set()
         self._unserved_of: dict[ServiceRef, tuple[Unserved, ...]] = {}
         self._unserved: Counter[str] = Counter()  # by kind
         self._failure = ""
+        self._note_failure = ""
 
-    def open(self, stores: Mapping[Family, Store]) -> None:
-        """From now on these are the maps."""
+    def open(self, stores: Mapping[Family, Store], note: Callable[[], object] = lambda: None) -> None:
+        """From now on these are the maps. ``note`` is called behind each sync, to write down what the maps do not tell;
+        it may raise TcnatError."""
         self._stores = dict(stores)
+        self._note = note
         self._stale = set(stores)
 
     def take(self, changes: Changes) -> None:
@@ -87,6 +92,7 @@ class Syncer:
         self._metrics.sync_seconds.observe(ended - started)
         self._metrics.object_errors.set(len(problems))
         self._tell_unfit()
+        self._write_notes()
         if None in written.values():
             self._metrics.sync_failures.inc()
             return False
@@ -131,6 +137,16 @@ class Syncer:
         self._keeping.add(family)
         gone = {key: None for key, front_end in self._pending[family].items() if front_end is None}
         return store.sync({**wanted, **gone})
+
+    def _write_notes(self) -> None:
+        try:
+            self._note()
+        except TcnatError as error:
+            if str(error) != self._note_failure:
+                self._note_failure = str(error)
+                log.warning("%s", error)
+        else:
+            self._note_failure = ""
 
     def _of(self, family: Family) -> dict[FrontEndKey, FrontEnd]:
         return {key: front_end for key, front_end in self._wanted.front_ends.items() if key.family == family}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tcnat.bpf import BpfError
 from tcnat.errors import TcnatError
 from tcnat.health import Health
 from tcnat.layout import Family
@@ -78,11 +79,28 @@ class FakeDevices:
         self._do("resync")
 
 
+class FakeUpkeep:
+    """Notes when it runs; ``sweeps`` is for the test to choose."""
+
+    def __init__(self) -> None:
+        self.sweeps = False
+        self.ran: list[float] = []
+        self.error: BpfError | None = None
+
+    def run(self, now: float) -> int:
+        self.ran.append(now)
+        if self.error:
+            raise self.error
+        return 0
+
+
 class Bench:
     """A loop after its first sync, at time STARTED."""
 
-    def __init__(self, *objects: Any) -> None:
+    def __init__(self, *objects: Any, sweeps: bool = False) -> None:
         self.now = STARTED
+        self.upkeep = FakeUpkeep()
+        self.upkeep.sweeps = sweeps
         self.source = FakeSource()
         self.store = FakeStore()
         self.devices = FakeDevices()
@@ -97,7 +115,7 @@ class Bench:
             source=self.source,
             syncer=syncer,
             devices=self.devices,
-            upkeep=lambda: self.devices.done.append("upkeep"),
+            upkeep=self.upkeep,
             pace=Pace(self.now, 1.0, 30.0),
             health=self.health,
             metrics=self.metrics,
@@ -212,12 +230,31 @@ def test_a_resync_comes_every_sync_period_and_with_sighup(bench: Bench) -> None:
     assert bench.source.resyncs == 0
     bench.now += 1
     bench.turn()
-    assert (bench.source.resyncs, bench.devices.done) == (1, ["resync", "upkeep"])
+    assert (bench.source.resyncs, bench.devices.done) == (1, ["resync"])
     bench.turn(Event.RESYNC)
-    assert (bench.source.resyncs, bench.devices.done) == (2, ["resync", "upkeep"] * 2)
+    assert (bench.source.resyncs, bench.devices.done) == (2, ["resync", "resync"])
     bench.now += 29
     bench.turn()
     assert bench.source.resyncs == 2
+
+
+def test_the_maps_are_kept_up_with_each_resync(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.upkeep.error = BpfError("map flows: walk: Bad file descriptor", 9)
+    bench.now += 29
+    bench.turn()
+    assert bench.upkeep.ran == []
+    bench.now += 1
+    bench.turn()
+    assert bench.upkeep.ran == [bench.now]
+    assert "upkeep of the maps: map flows: walk: Bad file descriptor; tried again later" in caplog.text
+
+
+def test_where_there_is_no_lru_the_maps_are_swept_every_few_seconds() -> None:
+    bench = Bench(sweeps=True)
+    for _ in range(21):
+        bench.turn()
+        bench.now += 1
+    assert bench.upkeep.ran == [STARTED + 5, STARTED + 10, STARTED + 15, STARTED + 20]
 
 
 def test_devices_are_seen_to_when_they_change_and_an_error_there_stops_nothing(

@@ -82,7 +82,7 @@ class Counters:
         self.maps = {
             name: Map.create(layout.type, layout.key_size(family), layout.value_size(family), 64, name=name)
             for name, layout in MAPS.items()
-            if name in {"counters", "service_counters"}
+            if name in {"counters", "service_counters", "flows"}
         }
 
     def write(self, name: str, index: int, *each_cpu: tuple[int, ...]) -> None:
@@ -118,6 +118,12 @@ def test_counters_are_summed_over_the_cpus_when_scraped(url: str, metrics: Metri
     assert samples["tcnat_service_flows_total", of_web] == 55
     assert samples["tcnat_map_entries", (("family", "ipv4"), ("map", "services"))] == 3
     assert samples["tcnat_map_capacity", (("family", "ipv4"), ("map", "services"))] == 100
+    assert samples["tcnat_map_entries", (("family", "ipv4"), ("map", "flows"))] == 0
+    assert samples["tcnat_map_capacity", (("family", "ipv4"), ("map", "flows"))] == 64
+    flows = counters.maps["flows"]
+    for number in range(3):
+        flows.update(bytes([number]) * flows.key_size, bytes(flows.value_size))
+    assert scrape(url)["tcnat_map_entries", (("family", "ipv4"), ("map", "flows"))] == 3
     counters.write("counters", forwarded.number, (9, 900))
     assert scrape(url)["tcnat_packets_total", row] == 9
 

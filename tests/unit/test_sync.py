@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from tcnat.bpf import BpfError
+from tcnat.errors import TcnatError
 from tcnat.health import Health
 from tcnat.layout import Family
 from tcnat.metrics import Metrics
@@ -217,3 +218,21 @@ def test_two_services_with_one_cluster_ip_are_told(bench: Bench, caplog: pytest.
     bench.apply(*WEB_OBJECTS, service("other"))
     expected = "front_end=10.96.0.1:80/TCP is claimed by default/other, default/web; default/other gets it"
     assert expected in caplog.text
+
+
+def test_notes_are_written_behind_each_sync_and_a_failure_there_is_told_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    noted: list[set[FrontEndKey]] = []
+
+    def note() -> None:
+        noted.append(set(bench.store.kernel))
+        if len(noted) < 3:
+            raise TcnatError("/run/tcnat/x.json cannot be written: Read-only file system")
+
+    bench.syncer.open({Family.IPV4: bench.store}, note)
+    assert bench.apply(*WEB_OBJECTS)
+    assert bench.apply(*DNS_OBJECTS)
+    assert bench.apply()
+    assert noted == [{WEB}, {WEB, DNS}, {WEB, DNS}]
+    assert caplog.text.count("cannot be written: Read-only file system") == 1
