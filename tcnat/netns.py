@@ -29,33 +29,33 @@ def entered(netns: str | None) -> Iterator[None]:
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise TcnatError(f"network namespace {netns} ({path}): {error.strerror}") from None
-    with _and_back():
-        try:
-            _libc_call("setns", there, _CLONE_NEWNET, what=f"cannot enter network namespace {netns}")
-        finally:
-            os.close(there)
-        yield
+    try:
+        with _moved("setns", there, _CLONE_NEWNET, what=f"cannot enter network namespace {netns}"):
+            yield
+    finally:
+        os.close(there)
 
 
 @contextmanager
 def throwaway() -> Iterator[None]:
     """Put the calling thread into a new namespace, with nothing but a loopback that is down; it goes with the last
     socket in it. TcnatError where that is not allowed (it takes CAP_SYS_ADMIN)."""
-    with _and_back():
-        _libc_call("unshare", _CLONE_NEWNET, what="cannot make a network namespace")
+    with _moved("unshare", _CLONE_NEWNET, what="cannot make a network namespace"):
         yield
 
 
 @contextmanager
-def _and_back() -> Iterator[None]:
+def _moved(call: str, *arguments: int, what: str) -> Iterator[None]:
+    """Move the thread by a call of libc's, and back in the end."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield
-    finally:
+        _libc_call(call, *arguments, what=what)
         try:
-            _libc_call("setns", home, _CLONE_NEWNET, what="cannot return to tcnat's own network namespace")
+            yield
         finally:
-            os.close(home)
+            _libc_call("setns", home, _CLONE_NEWNET, what="cannot return to tcnat's own network namespace")
+    finally:
+        os.close(home)
 
 
 def _libc_call(name: str, *arguments: int, what: str) -> None:
