@@ -60,6 +60,9 @@ class Inbox:
 class Devices(Protocol):
     """What is asked of the part that attaches the programs to devices."""
 
+    def start(self) -> None:
+        """Attach to the devices that there are. TcnatError if not one of them can be served."""
+
     def sync(self) -> None:
         """Attach to the devices that came."""
 
@@ -115,12 +118,12 @@ class Loop:
                 return
             self.turn(self._clock(), events)
 
-    def first_sync(self, now: float) -> None:
-        """Bring the maps in step with what the syncer was given already."""
+    def begin(self, now: float) -> None:
+        """Bring the maps in step with what the syncer was given already, and only then attach the programs."""
         self._problems = self._source.problems
-        self._failed = not self._syncer.sync(self._problems)
-        if self._failed:
-            self._pace.want(now)
+        self._write(now)
+        self._devices.start()
+        self._tell_health()
 
     def turn(self, now: float, events: set[Event]) -> None:
         """Do what is due."""
@@ -156,18 +159,26 @@ class Loop:
     def _sync(self, now: float) -> None:
         self._poll(now)
         problems = self._source.problems
-        if not self._changes and problems == self._problems and not self._failed:
+        if self._changes or problems != self._problems or self._failed:
+            self._problems = problems
+            self._syncer.take(self._changes)
+            self._pace.synced(now)
+            self._write(now)
+        else:
             self._pace.nothing_changed()
-            self._health.synced(self._wall(), problems)
-            return
-        changes, self._changes = self._changes, {}
-        self._problems = problems
-        self._syncer.take(changes)
-        self._failed = not self._syncer.sync(problems)
-        self._metrics.set_pending(changes if self._failed else ())
-        self._pace.synced(now)
+        self._tell_health()
+
+    def _write(self, now: float) -> None:
+        self._failed = not self._syncer.sync(self._problems)
         if self._failed:
             self._pace.want(now)
+            return
+        self._changes = {}
+        self._metrics.set_pending(())
+
+    def _tell_health(self) -> None:
+        if not self._failed:
+            self._health.synced(self._wall(), self._problems)
 
     def _resync(self, now: float) -> None:
         self._source.resync(now)

@@ -98,7 +98,6 @@ class Syncer:
             return False
         self._failure = ""
         self._health.node_eligible = not self._wanted.node_leaves
-        self._health.synced(ended, problems)
         self._metrics.last_sync.set(ended)
         self._observe_programming(ended)
         total = sum(filter(None, written.values()))

@@ -61,11 +61,17 @@ class FakeSource:
 
 
 class FakeDevices:
-    """Counts what it is asked to do."""
+    """Notes what it is asked to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: FakeStore, health: Health) -> None:
+        self.store = store
+        self.health = health
         self.done: list[str] = []
         self.error: TcnatError | None = None
+
+    def start(self) -> None:
+        self.written_at_start = set(self.store.kernel)
+        self.health_at_start = self.health.last_updated
 
     def _do(self, what: str) -> None:
         self.done.append(what)
@@ -103,8 +109,8 @@ class Bench:
         self.upkeep.sweeps = sweeps
         self.source = FakeSource()
         self.store = FakeStore()
-        self.devices = FakeDevices()
         self.health = Health(60, WALL)
+        self.devices = FakeDevices(self.store, self.health)
         self.metrics = Metrics()
         syncer = Syncer(Wanted(NODE), self.metrics, self.health, self.wall)
         syncer.open({Family.IPV4: self.store})
@@ -122,7 +128,7 @@ class Bench:
             clock=lambda: self.now,
             wall=self.wall,
         )
-        self.loop.first_sync(self.now)
+        self.loop.begin(self.now)
         self.store.calls.clear()
 
     def wall(self) -> float:
@@ -140,6 +146,12 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench(*WEB_OBJECTS)
+
+
+def test_the_maps_are_written_before_the_programs_are_attached_and_health_comes_last(bench: Bench) -> None:
+    assert bench.devices.written_at_start == {WEB}
+    assert bench.devices.health_at_start is None
+    assert bench.health.last_updated == WALL
 
 
 def test_a_lone_change_is_in_the_maps_in_the_same_turn(bench: Bench) -> None:

@@ -18,7 +18,7 @@ from tcnat.plan import Unfit
 from tcnat.sync import Syncer
 from tcnat.wanted import Wanted
 
-from .samples import DNS, NODE, WEB, backends, changes, service, slice_of
+from .samples import DNS, NODE, WEB, backends, changes, node, service, slice_of
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 BROKEN = [Problem("a.yaml", "not YAML")]
@@ -129,7 +129,6 @@ def test_a_failed_sync_is_told_once_and_made_up_for_from_what_the_maps_hold(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
         "sync failed: map slots: update: No space; it is tried again"
     ]
-    assert bench.health.last_updated == START
     assert bench.metric("tcnat_sync_failures_total") == 2
     bench.store.calls.clear()
     assert bench.syncer.sync([])
@@ -167,11 +166,9 @@ def test_hundreds_without_room_are_few_lines(caplog: pytest.LogCaptureFixture) -
     assert bench.metric("tcnat_front_ends_unfit", map="services") == 300
 
 
-def test_health_and_metrics_tell_of_the_sync(bench: Bench) -> None:
+def test_the_metrics_tell_of_the_sync(bench: Bench) -> None:
     bench.now = START + 5
     bench.apply(*WEB_OBJECTS, problems=BROKEN)
-    assert bench.health.last_updated == START + 5
-    assert bench.health.errors == ("a.yaml: not YAML",)
     assert bench.metric("tcnat_object_errors") == 1
     assert bench.metric("tcnat_front_ends") == 1
     assert bench.metric("kubeproxy_sync_proxy_rules_service_changes_total") == 1
@@ -236,3 +233,10 @@ def test_notes_are_written_behind_each_sync_and_a_failure_there_is_told_once(
     assert bench.apply()
     assert noted == [{WEB}, {WEB, DNS}, {WEB, DNS}]
     assert caplog.text.count("cannot be written: Read-only file system") == 1
+
+
+def test_a_node_that_leaves_is_not_eligible(bench: Bench) -> None:
+    bench.apply(node(NODE, "zone", spec={"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}))
+    assert not bench.health.node_eligible
+    bench.apply(node(NODE, "zone"))
+    assert bench.health.node_eligible
