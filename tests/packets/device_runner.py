@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from pyroute2 import IPRoute
@@ -101,32 +102,36 @@ class DeviceRunner:
             device.close()
 
     @classmethod
-    def on_veth(cls, loaded: Loaded, *, workload: bool = False) -> DeviceRunner:
-        """Ethernet devices, facing the network or a workload."""
-        return in_private_network(lambda netlink: cls._on_veth(loaded, netlink, workload))
+    def on_veth(cls, loaded: Loaded, *, workload: bool = False, offloads: bool = False, times: int = 1) -> DeviceRunner:
+        """Ethernet devices, facing the network or a workload. ``times``: how many filters run the program in a row."""
 
-    @classmethod
-    def _on_veth(cls, loaded: Loaded, netlink: IPRoute, workload: bool) -> DeviceRunner:
-        devices = [Veth(netlink, name, CLIENT_MAC) for name in ("e", "i")]
-        sinks = [Veth(netlink, name) for name in ("es", "is")]
-        return cls._with(loaded, netlink, devices, sinks, WORKLOAD if workload else 0)
+        def make(netlink: IPRoute) -> DeviceRunner:
+            devices = [Veth(netlink, name, CLIENT_MAC, offloads=offloads) for name in ("e", "i")]
+            sinks = [Veth(netlink, name, offloads=offloads) for name in ("es", "is")]
+            return cls._with(loaded, netlink, devices, sinks, WORKLOAD if workload else 0, times)
+
+        return in_private_network(make)
 
     @classmethod
     def on_tun(cls, loaded: Loaded, *, workload: bool = False) -> DeviceRunner:
         """Devices without a link-layer header."""
-        return in_private_network(lambda netlink: cls._on_tun(loaded, netlink, workload))
 
-    @classmethod
-    def _on_tun(cls, loaded: Loaded, netlink: IPRoute, workload: bool) -> DeviceRunner:
-        devices = [Tun(netlink, name, loaded.family) for name in ("e", "i")]
-        sinks = [Tun(netlink, name, loaded.family) for name in ("es", "is")]
-        runner = cls._with(loaded, netlink, devices, sinks, NO_LINK_HEADER | (WORKLOAD if workload else 0))
-        runner.least = 1
-        return runner
+        def make(netlink: IPRoute) -> DeviceRunner:
+            devices = [Tun(netlink, name, loaded.family) for name in ("e", "i")]
+            sinks = [Tun(netlink, name, loaded.family) for name in ("es", "is")]
+            return cls._with(loaded, netlink, devices, sinks, NO_LINK_HEADER | (WORKLOAD if workload else 0), 1)
+
+        return in_private_network(make)
 
     @classmethod
     def _with(
-        cls, loaded: Loaded, netlink: IPRoute, devices: Iterable[Device], sinks: Iterable[Device], classid: int
+        cls,
+        loaded: Loaded,
+        netlink: IPRoute,
+        devices: Iterable[Device],
+        sinks: Iterable[Device],
+        classid: int,
+        times: int,
     ) -> DeviceRunner:
         """Attach tc_egress and tc_ingress where the role of the device has them, each to a device of its own."""
         kept = []
@@ -135,30 +140,41 @@ class DeviceRunner:
         for device, sink, program in zip(devices, sinks, (loaded.egress, loaded.ingress), strict=True):
             pass_on = Program.load(redirect_to(sink.index), "pass_on")
             netlink.tc("add", "clsact", device.index)
-            attach(netlink, device.index, loaded.family, program, priority=1, at_egress=at_egress, classid=classid)
-            attach(netlink, device.index, loaded.family, pass_on, priority=2, at_egress=at_egress, classid=0)
+            where = Filters(netlink, device.index, loaded.family, at_egress)
+            for _ in range(times):
+                where.add(program, classid)
+            where.add(pass_on, 0)
             hooks.append(Hook(device, sink, at_egress))
             kept.append(pass_on)
             at_egress = not at_egress
         return cls(*hooks, kept=kept)
 
 
-def attach(
-    netlink: IPRoute, index: int, family: int, program: Program, *, priority: int, at_egress: bool, classid: int
-) -> None:
-    """A direct-action filter."""
-    netlink.tc(
-        "add-filter",
-        "bpf",
-        index,
-        fd=program.fd,
-        name="under_test",
-        parent=HOOK_EGRESS if at_egress else HOOK_INGRESS,
-        prio=priority,
-        protocol=ETHERTYPE[family],
-        direct_action=True,
-        classid=classid,
-    )
+@dataclass(slots=True)
+class Filters:
+    """The direct-action filters of one hook, in the order in which they were added."""
+
+    netlink: IPRoute
+    index: int
+    family: int
+    at_egress: bool
+    count: int = 0
+
+    def add(self, program: Program, classid: int) -> None:
+        """One more."""
+        self.count += 1
+        self.netlink.tc(
+            "add-filter",
+            "bpf",
+            self.index,
+            fd=program.fd,
+            name="under_test",
+            parent=HOOK_EGRESS if self.at_egress else HOOK_INGRESS,
+            prio=self.count,
+            protocol=ETHERTYPE[self.family],
+            direct_action=True,
+            classid=classid,
+        )
 
 
 def redirect_to(index: int) -> bytes:
@@ -177,6 +193,7 @@ def in_private_network(make: Callable[[IPRoute], Made]) -> Made:
             libc = ctypes.CDLL(None, use_errno=True)
             if libc.unshare(CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "unshare")
+            silence()
             with IPRoute() as netlink:
                 made.append(make(netlink))
         except BaseException as error:
@@ -188,3 +205,11 @@ def in_private_network(make: Callable[[IPRoute], Made]) -> Made:
     if failures:
         raise failures[0]
     return made[0]
+
+
+def silence() -> None:
+    """Have the kernel send nothing of its own accord: neighbour discovery would look like a program's output."""
+    for scope in ("all", "default"):
+        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+        if setting.exists():
+            setting.write_text("1")

@@ -18,6 +18,9 @@ ETH_P_SENTINEL = 0x88B5
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 FRAME_ROOM = 70000
 DEVICE_MTU = 65535
+SOL_PACKET, PACKET_VNET_HDR = 263, 15
+VNET_HEADER = struct.Struct("=BBHHHH")
+"""flags, GSO type, bytes of headers, GSO size, where the checksum starts, and where from there it stands"""
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 1, 0x1000
 
@@ -45,25 +48,29 @@ class Device(Protocol):
 
 
 class Veth:
-    """One end of a pair; the other end is its link partner."""
+    """One end of a pair; the other end is its link partner.
 
-    def __init__(self, netlink: IPRoute, name: str, mac: str | None = None) -> None:
+    With ``offloads`` every frame has a ``struct virtio_net_hdr`` in front: what the device's hardware is to do with it.
+    """
+
+    def __init__(self, netlink: IPRoute, name: str, mac: str | None = None, *, offloads: bool = False) -> None:
         peer = f"{name}p"
         netlink.link("add", ifname=name, kind="veth", peer={"ifname": peer})
         self.index = netlink.link_lookup(ifname=name)[0]
-        self.sentinel = bytes(12) + ETH_P_SENTINEL.to_bytes(2, "big") + b"that was all"
+        self._prefix = VNET_HEADER.size if offloads else 0
+        self.sentinel = bytes(self._prefix + 12) + ETH_P_SENTINEL.to_bytes(2, "big") + b"that was all"
         for each in (peer, name):
             address = {"address": mac} if mac and each == name else {}
             netlink.link("set", ifname=each, state="up", mtu=DEVICE_MTU, **address)
-        self._near, self._far = tap(name), tap(peer)
+        self._near, self._far = tap(name, offloads=offloads), tap(peer, offloads=offloads)
 
     def send_out(self, frame: bytes) -> None:
         """Have the device transmit."""
-        send(self._near, frame, frame[12:14])
+        send(self._near, frame, self._ethertype(frame))
 
     def send_in(self, frame: bytes) -> None:
         """Have the partner transmit."""
-        send(self._far, frame, frame[12:14])
+        send(self._far, frame, self._ethertype(frame))
 
     def sent(self) -> list[bytes]:
         """What arrived at the partner."""
@@ -77,6 +84,9 @@ class Veth:
         """Give the sockets back."""
         self._near.close()
         self._far.close()
+
+    def _ethertype(self, frame: bytes) -> bytes:
+        return frame[self._prefix + 12 : self._prefix + 14]
 
 
 class Tun:
@@ -117,9 +127,11 @@ class Tun:
         os.close(self._fd)
 
 
-def tap(device: str) -> socket.socket:
+def tap(device: str, *, offloads: bool = False) -> socket.socket:
     """A packet socket on a device, seeing all."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+    if offloads:
+        made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     made.bind((device, ETH_P_ALL))
     return made
 

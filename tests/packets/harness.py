@@ -35,8 +35,8 @@ SMALL = {
     "service_counters": 64,
 }
 """Sizes of the maps in tests: small to make, and large enough that nothing is pushed out of them."""
-LEARNT = ("flows", "flows_new", "affinity", "fragments")
-"""Maps that the programs write."""
+KEYED = ("services", "flows", "flows_new", "affinity", "fragments")
+"""Maps from which keys can be deleted."""
 SECOND = 1_000_000_000
 START = 1000 * SECOND
 """The clock of every test begins here, in nanoseconds."""
@@ -82,7 +82,8 @@ class Harness:
 
     def reset(self, world: World | None = None) -> None:
         """Forget all that was learnt and counted, and begin with a world (None: the default one)."""
-        for name in LEARNT:
+        self._services = {}
+        for name in KEYED:
             self.forget(name)
         for name in ("counters", "service_counters", "limiter"):
             zero(self.loaded.maps[name])

@@ -160,13 +160,26 @@ def table(rows: Iterable[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("row", "family"), cases)
 
 
-def play(row: Row, harness: Harness) -> None:
-    """Run a row in a fresh default world."""
+def as_it_is(step: Step) -> Step:
+    """A step on an Ethernet device."""
+    return step
+
+
+def without_link_layer(step: Step) -> Step:
+    """A step whose frames have no Ethernet header."""
+    if not isinstance(step, Sent):
+        return step
+    becomes = None if step.becomes is None else bytes(step.becomes)[14:]
+    return replace(step, packet=bytes(step.packet)[14:], becomes=becomes)
+
+
+def play(row: Row, harness: Harness, link: Callable[[Step], Step] = as_it_is) -> None:
+    """Run a row in a fresh default world, its frames as the link has them."""
     harness.reset()
     with on_one_cpu():
         for number, step in enumerate(row.steps(Wire(harness.family)), start=1):
             try:
-                step.play(harness)
+                link(step).play(harness)
             except AssertionError as error:
                 raise AssertionError(f"step {number} of {row.sentence!r}: {error}") from None
 

@@ -1,0 +1,153 @@
+"""What a program must know of its device: whether it faces the network or a workload, and whether it has a link layer.
+
+The rows are those of the other tables, run on real devices. They also show that both runners see the same, and that
+filters of others behind ours still run: what passes has come through one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tcnat.loader import Loaded
+from tests.packets import test_checksums, test_echo, test_fragments, test_hairpin, test_icmp_errors, test_reject
+from tests.packets.device_runner import DeviceRunner
+from tests.packets.harness import Harness
+from tests.packets.names import CLIENT_MAC
+from tests.packets.runner import Verdict
+from tests.packets.table import Row, Step, as_it_is, play, untouched, without_link_layer
+from tests.packets.talks import from_dns, from_web, opened, to_dns, to_web
+from tests.packets.test_reject import refused
+from tests.packets.wire import Wire
+from tests.packets.world import TCP, UDP, Endpoint, FrontEnd, World, default_world
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of device: how to make a runner on it, and how its frames look."""
+
+    name: str
+    make: Callable[[Loaded], DeviceRunner]
+    link: Callable[[Step], Step]
+
+
+KINDS = [
+    Kind("Ethernet, facing the network", DeviceRunner.on_veth, as_it_is),
+    Kind("Ethernet, facing a workload", lambda loaded: DeviceRunner.on_veth(loaded, workload=True), as_it_is),
+    Kind("tun, facing the network", DeviceRunner.on_tun, without_link_layer),
+    Kind("tun, facing a workload", lambda loaded: DeviceRunner.on_tun(loaded, workload=True), without_link_layer),
+]
+TABLES = (
+    test_checksums.ROWS[:4],
+    test_echo.ROWS[:6],
+    test_fragments.ROWS[:4],
+    test_hairpin.ROWS[:2] + test_hairpin.ROWS[3:],
+    test_icmp_errors.ROWS[:3],
+    test_reject.TCP_ROWS,
+    test_reject.ICMP_ROWS,
+)
+"""What depends on the device: whatever is sent back. And a little of all else."""
+
+
+@pytest.fixture
+def on_device(harnesses: dict[int, Harness], family: int, kind: Kind) -> Iterator[Harness]:
+    """The family's programs on a device of the kind."""
+    runner = kind.make(harnesses[family].loaded)
+    yield Harness(harnesses[family].loaded, runner)
+    runner.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_rows_on_a_device(on_device: Harness, kind: Kind, family: int) -> None:
+    for row in (row for rows in TABLES for row in rows if family in row.families):
+        play(row, on_device, kind.link)
+
+
+@pytest.fixture
+def on_veth(harnesses: dict[int, Harness], family: int) -> Iterator[Harness]:
+    """The family's programs on an Ethernet device that faces the network."""
+    runner = DeviceRunner.on_veth(harnesses[family].loaded)
+    yield Harness(harnesses[family].loaded, runner)
+    runner.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_jumbo_frames(on_veth: Harness, family: int) -> None:
+    def steps(w: Wire) -> list[Step]:
+        return [
+            step
+            for size in (8900, 8901, 60000)
+            for step in (
+                to_web(w, "PA", payload=b"\xa5" * size),
+                from_web(w, "PA", payload=b"\x5a" * size),
+                to_dns(w, payload=b"\xa5" * size),
+                from_dns(w, payload=b"\x5a" * size),
+                refused(w, "PA", ack=9, payload=b"x" * size, expect=("R", 9, 0)),
+                test_reject.unreachable(w, test_reject.datagram(w, size)),
+            )
+        ]
+
+    play(Row("jumbo frames", steps), on_veth)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_frames_that_end_inside_of_the_ip_header(on_veth: Harness, family: int) -> None:
+    def steps(w: Wire) -> list[Step]:
+        frame = bytes(to_web(w, "S").packet)
+        sizes = range(14, 34 if family == 4 else 54)
+        return [untouched(program, frame[:size], "MALFORMED_IP") for size in sizes for program in ("egress", "ingress")]
+
+    play(Row("short frames", steps), on_veth)
+
+
+def test_what_is_sent_back_is_the_clients_own(harnesses: dict[int, Harness]) -> None:
+    """The client's device takes it, as it bears its MAC address."""
+    runner = DeviceRunner.on_veth(harnesses[4].loaded)
+    harness = Harness(harnesses[4].loaded, runner)
+    harness.reset()
+    w = Wire(4)
+    run = harness.egress(bytes(w.echo(w.client, w.web_vip)))
+    assert run.verdict is Verdict.SEND_BACK
+    assert run.frame is not None
+    assert run.frame[:6] == bytes.fromhex(CLIENT_MAC.replace(":", ""))
+    runner.close()
+
+
+def chained(w: Wire) -> World:
+    """A Service whose backend is another Service's front end, as a second node's would be."""
+    world = default_world(w.names)
+    chain = [FrontEnd(w.stranger, 80, TCP, (50,)), FrontEnd(w.stranger, 53, UDP, (51,))]
+    ends = [Endpoint(50, w.web_vip, 80), Endpoint(51, w.dns_vip, 53)]
+    return World([*world.front_ends, *chain], [*world.endpoints, *ends])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_one_device_has_rewritten_the_next_one_leaves_alone(harnesses: dict[int, Harness], family: int) -> None:
+    runner = DeviceRunner.on_veth(harnesses[family].loaded, times=2)
+    harness = Harness(harnesses[family].loaded, runner)
+    w = Wire(family)
+    harness.reset(chained(w))
+    given = w.tcp(w.client, 40000, w.stranger, 80)
+    run = harness.egress(bytes(given))
+    assert run.frame == bytes(w.tcp(w.client, 40000, w.web_vip, 80))
+    assert harness.counters() == {"FORWARDED": (1, len(given))}
+    runner.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_one_conversation_through_all_kinds_of_devices(harnesses: dict[int, Harness], family: int) -> None:
+    """A flow belongs to the node, not to a device: what began at one goes on at another."""
+    loaded = harnesses[family].loaded
+    runners = [(kind, kind.make(loaded)) for kind in KINDS]
+    w = Wire(family)
+    harnesses[family].reset()
+    for step in opened(w):
+        step.play(harnesses[family])
+    for kind, runner in runners:
+        there = Harness(loaded, runner)
+        for step in (to_web(w, "PA", payload=b"x"), from_web(w, "PA", payload=b"y")):
+            kind.link(step).play(there)
+        runner.close()
