@@ -79,6 +79,8 @@ class Attachment:
     families: tuple[Family, ...]
     complete: bool
     filters: tuple[Filter, ...]
+    earlier: tuple[Filter, ...] = ()
+    """Filters of others that run before tcnat's: one that ends classification hides packets from it."""
 
 
 def hook_of(name: str, role: Role) -> Hook:
@@ -134,14 +136,17 @@ def is_ours(there: Filter) -> bool:
 
 def describe(link: Link, filters: Iterable[Filter]) -> Attachment | None:
     """What tcnat has on a device, from all filters of its hooks; None if nothing."""
-    ours = tuple(f for f in filters if is_ours(f))
+    every = tuple(filters)
+    ours = tuple(f for f in every if is_ours(f))
     if not ours:
         return None
     roles = {Role.WORKLOAD if f.classid & DeviceFlag.WORKLOAD else Role.NETWORK for f in ours}
     role = roles.pop() if len(roles) == 1 else None
     families = tuple(family for family, priority in PRIORITY.items() if any(f.priority == priority for f in ours))
     placed = role is not None and all(f.hook is hook_of(f.name, role) and f.direct_action for f in ours)
-    return Attachment(link.name, link.index, role, families, placed and len(ours) == 2 * len(families), ours)
+    complete = placed and len(ours) == 2 * len(families)
+    earlier = tuple(f for f in every if f.handle and f.priority < min(PRIORITY.values()))
+    return Attachment(link.name, link.index, role, families, complete, ours, earlier)
 
 
 def blocking(there: Filter, wanted: Filter) -> bool:

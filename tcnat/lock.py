@@ -28,6 +28,14 @@ class PinsLock:
 
     def acquire(self) -> PinsLock:
         """Take the lock; TcnatError that names the holder if another process has it."""
+        while self._fd < 0:
+            self._fd = self._try()
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def _try(self) -> int:
+        """The locked file's descriptor; -1 if the file was removed while it was being locked."""
         try:
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -42,10 +50,10 @@ class PinsLock:
                 f"the pins at {self.pins} are held by another agent ({_process(holder)}, lock {self.path}); "
                 "stop it first, or choose other pins with --pin-path"
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        self._fd = fd
-        return self
+        if _is_at(fd, self.path):
+            return fd
+        os.close(fd)
+        return -1
 
     def release(self) -> None:
         """Give the lock back; without effect if it is not held."""
@@ -81,6 +89,23 @@ def holder(pins: Path, directory: Path = RUN_DIRECTORY) -> int | None:
     finally:
         os.close(fd)
     return None
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether the open file is still the one at that path."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    here = os.fstat(fd)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _written_pid(fd: int) -> int | None:

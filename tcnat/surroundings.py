@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import which
 
 from tcnat import bytecode, loader
-from tcnat.attach import Attacher
+from tcnat.attach import Attacher, Attachment
 from tcnat.errors import TcnatError
 from tcnat.layout import MAPS, Family, MapType
 from tcnat.lock import holder
@@ -126,8 +126,15 @@ def devices() -> Result:
         return untried(str(error))
     if not found:
         return missing("none")
-    words = [f"{a.device} ({a.role or 'roles contradict'}{'' if a.complete else ', incomplete'})" for a in found]
-    return there(", ".join(words))
+    return there(", ".join(map(_described, found)))
+
+
+def _described(attachment: Attachment) -> str:
+    words = [str(attachment.role or "roles contradict")]
+    if not attachment.complete:
+        words.append("incomplete")
+    words += [f"after the {f.hook.name.lower()} filter {f.name or f.kind} of others" for f in attachment.earlier]
+    return f"{attachment.device} ({', '.join(words)})"
 
 
 def maps_bytes(cpus: int) -> int:
