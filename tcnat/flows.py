@@ -21,7 +21,7 @@ SECONDS = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One client conversation with one front end, or straight with a backend (``direct``)."""
+    """One client conversation with one front end, or straight with a backend."""
 
     client: Backend
     front_end: FrontEndKey
@@ -41,9 +41,11 @@ class Flow:
     flags: FlowFlag
 
     @property
-    def direct(self) -> bool:
-        """Whether the client speaks straight to the backend."""
-        return bool(self.flags & FlowFlag.DIRECT)
+    def kind(self) -> str:
+        """``service``; ``direct``: straight to the backend; ``hairpin``: the client is its own backend."""
+        if self.flags & FlowFlag.DIRECT:
+            return "direct"
+        return "hairpin" if self.flags & FlowFlag.HAIRPIN else "service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,18 @@ def read_flows(family: Family, maps: Mapping[str, Map], now: int, wanted: FlowFi
             flow = _flow(family, key, value, table, now)
             if flow is not None and flow in wanted:
                 yield flow
+
+
+def count_flows(family: Family, flow_table: Map, now: int) -> tuple[int, int]:
+    """The flows of a table that are not past their time-outs, and the entries that it holds in all."""
+    unpack_key, unpack = FLOW_KEY.codec(family).unpack, FLOW.codec(family).unpack
+    flows = entries = 0
+    for key, value in flow_table.items():
+        entries += 1
+        if unpack_key(key)[5] == Direction.FORWARD:
+            *_, seen, _, timeout, _, _, _ = unpack(value)
+            flows += not expired(seen, timeout, now)
+    return flows, entries
 
 
 def live_front_ends(family: Family, maps: Mapping[str, Map], among: Collection[bytes], now: int) -> set[bytes]:

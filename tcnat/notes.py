@@ -16,15 +16,19 @@ import msgspec
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
 from tcnat.lock import RUN_DIRECTORY, lock_path
-from tcnat.model import FrontEndKey, ServicePortName
+from tcnat.model import FrontEndKey, ServicePortName, format_address
 from tcnat.plan import Unfit
 
 
 class NoRoom(msgspec.Struct, frozen=True):
     """A front end that a map (its name, and the entries it can have) has no room for."""
 
-    front_end: str
-    service: str
+    namespace: str
+    name: str
+    port_name: str
+    protocol: str
+    address: str
+    port: int
     map: str
     entries: int
 
@@ -95,4 +99,6 @@ def notes_path(pins: Path, directory: Path = RUN_DIRECTORY) -> Path:
 
 
 def _no_room(unfit: Unfit) -> NoRoom:
-    return NoRoom(str(unfit.front_end.key), str(unfit.front_end.service), unfit.map, unfit.entries)
+    (namespace, name, port_name, protocol), key = unfit.front_end.service, unfit.front_end.key
+    address = format_address(key.address)
+    return NoRoom(namespace, name, port_name, protocol.name, address, key.port, unfit.map, unfit.entries)
