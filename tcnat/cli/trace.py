@@ -6,13 +6,13 @@ import json
 import re
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import click
@@ -21,7 +21,7 @@ from tcnat.errors import TcnatError
 from tcnat.layout import Family
 from tcnat.loader import DEFAULT_PINS, open_pinned
 from tcnat.model import Protocol, parse_address
-from tcnat.names import service_ids
+from tcnat.notes import read_notes
 from tcnat.reasons import reasons
 from tcnat.trace.record import Decision, Event
 from tcnat.trace.session import Filter, Session
@@ -113,10 +113,11 @@ def command(
         rate,
     )
     with ExitStack() as stack:
-        session = stack.enter_context(Session(loaded, asked))
         show = stack.enter_context(_Output(output, pcap))
+        ended = stack.enter_context(_ends())
+        session = stack.enter_context(Session(loaded, asked))
         shown = 0
-        for decision in _until(session, seconds):
+        for decision in _until(session, ended, seconds):
             if wanted and decision.reason.name not in wanted:
                 continue
             show.show(decision)
@@ -127,28 +128,38 @@ def command(
             click.echo(f"tcnat: {session.lost} records were lost: narrow the filter or lower --rate", err=True)
 
 
-def _services(pin_path: Path, name: str) -> dict[Family, int]:
-    found = service_ids(pin_path, name)
+def _services(pins: Path, wanted: str) -> dict[Family, int]:
+    """The ids of the one service port that is meant, by family."""
+    found: dict[str, dict[Family, int]] = {}
+    for family, names in read_notes(pins).names.items():
+        for number, name in names.items():
+            if wanted in {str(name), f"{name.namespace}/{name.name}"}:
+                found.setdefault(f"{name} ({name.protocol.name})", {})[Family(family)] = number
     if not found:
-        raise TcnatError(f"no Service port {name} is served under {pin_path}: see `tcnat get services`")
-    return found
+        raise TcnatError(f"no Service port {wanted} is served under {pins}: see `tcnat get services`")
+    if len(found) > 1:
+        raise TcnatError(f"{wanted} has several ports, name one of them: {', '.join(sorted(found))}")
+    return next(iter(found.values()))
 
 
-def _until(session: Session, seconds: float | None) -> Iterator[Decision]:
-    """Decisions until the time is up or somebody ends us; a TERM ends as well as Ctrl-C does."""
+@contextmanager
+def _ends() -> Iterator[list[int]]:
+    """The signals that ask for an end, as they come; a TERM ends as well as Ctrl-C does."""
     ended: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.append(number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    stop = time.monotonic() + seconds if seconds else float("inf")
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: ended.append(number)) for number in signals}
     try:
-        while not ended and (left := stop - time.monotonic()) > 0:
-            yield from session.decisions(min(_LOOK, left))
+        yield ended
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _until(session: Session, ended: list[int], seconds: float | None) -> Iterator[Decision]:
+    """Decisions until the time is up or somebody ends us."""
+    stop = time.monotonic() + seconds if seconds else float("inf")
+    while not ended and (left := stop - time.monotonic()) > 0:
+        yield from session.decisions(min(_LOOK, left))
 
 
 class _Output:
@@ -156,14 +167,13 @@ class _Output:
 
     def __init__(self, form: str, pcap: Path | None) -> None:
         self._form = form
-        self._stream: TextIO = click.get_text_stream("stdout")
+        self._stream: TextIO = sys.stdout
         self._epoch = time.time() - time.monotonic()
-        self._device: Callable[[int], str] = cache(_device_name)
-        self._pcap = _open_pcap(pcap) if pcap else None
+        self._pcap: Any = _open_pcap(pcap) if pcap else None
 
     def show(self, decision: Decision) -> None:
         """One decision: a line, and the packet before and after."""
-        device = self._device(decision.after.device)
+        device = _device_name(decision.after.device)
         if self._form == "json":
             line = json.dumps(decision.as_dict(device, self._epoch))
         else:
@@ -202,6 +212,7 @@ def _open_pcap(path: Path) -> Any:
     return writer
 
 
+@cache
 def _device_name(index: int) -> str:
     try:
         return socket.if_indextoname(index)

@@ -6,7 +6,7 @@ import os
 import select
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +84,14 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def decisions(self, seconds: float) -> Iterator[Decision]:
-        """Wait for records for so long at most, and give the decisions that they make."""
+    def decisions(self, seconds: float) -> list[Decision]:
+        """Wait for records for so long at most, and give the decisions that they make, in the order of time."""
         poll = select.poll()
         for ring in self._rings:
             for descriptor in ring.descriptors():
                 poll.register(descriptor, select.POLLIN)
         poll.poll(seconds * 1000)
+        decisions = []
         for ring in self._rings:
             for cpu, records, lost in ring.take():
                 self.lost += lost
@@ -98,7 +99,8 @@ class Session:
                     event = decode(record)
                     decision = self._pairing[event.family].add(cpu, event)
                     if decision is not None:
-                        yield decision
+                        decisions.append(decision)
+        return sorted(decisions, key=lambda decision: decision.after.time)
 
 
 def tracer(loaded: Loaded) -> int:
