@@ -25,14 +25,14 @@ class Capture:
     """Takes packets of one device between entering and leaving ``with``; then they can be asked for.
 
     A packet is seen as it is on the device's wire: sent ones after the egress hook of tc, received ones before its
-    ingress hook. With ``tx`` on, a sender's checksums are not computed yet there; look at the other end, or switch
-    it off.
+    ingress hook; ``direction`` "in" or "out" takes the received or the sent ones alone. With ``tx`` on, a sender's
+    checksums are not computed yet there; look at the other end, or switch it off.
     """
 
-    def __init__(self, lab: Lab, host: Host, device: str = "eth0", *, received_only: bool = False) -> None:
+    def __init__(self, lab: Lab, host: Host, device: str = "eth0", *, direction: str = "inout") -> None:
         name = f"{host.role}-{device}-{next(_numbers)}"
         self.file = lab.directory / f"{name}.pcap"
-        self._start = (lab, host, device, f"{name}.log", ["-Q", "in"] if received_only else [])
+        self._start = (lab, host, device, f"{name}.log", direction)
 
     def __enter__(self) -> Self:
         lab, host, device, log, direction = self._start
@@ -41,7 +41,8 @@ class Capture:
             "--packet-buffered",
             "--buffer-size=16384",
             "--snapshot-length=262144",
-            *direction,
+            "-Q",
+            direction,
         ]
         self._program = lab.start(
             host, "tcpdump", "-i", device, "-n", "-Z", "root", *options, "-w", self.file, "ip or ip6", log=log

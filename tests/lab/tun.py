@@ -57,7 +57,7 @@ class TunWire:
 
 
 def _open(host: Host) -> int:
-    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    with host.entered():
+    with host.entered():  # the device is made where the file was opened
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
         fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", DEVICE.encode(), _IFF_TUN | _IFF_NO_PI))
     return descriptor

@@ -1,7 +1,7 @@
 """Checksums and segmentation left to devices, in every combination that a veth can have.
 
-Links to the backends and the tap at the client compute what the devices before them left out, so that a capture behind
-them shows whether the pseudo headers and sizes that tcnat handed on were right.
+The router's device to the backend and the tap at the client compute what the devices before them left out, so that
+captures of what they send show whether the pseudo headers and sizes that tcnat handed on were right.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def switch(scene: Stage, features: dict[str, int]) -> None:
 def test_every_combination_carries_data_with_good_checksums(tapped: Stage, family: Family) -> None:
     service = tapped.service()
     data, datagram = os.urandom(150_000), os.urandom(4000)
-    at_backend = Capture(tapped.lab, tapped.backends[0], received_only=True)
+    at_backend = Capture(tapped.lab, tapped.lab.router, "backend1", direction="out")
     at_client = Capture(tapped.lab, tapped.client, Tap.device)
     with at_backend, at_client:
         for features in COMBINATIONS:

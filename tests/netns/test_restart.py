@@ -9,11 +9,8 @@ import time
 import pytest
 
 from tcnat.layout import Family
-from tests.lab.commands import run
+from tcnat.loader import open_pinned
 from tests.lab.stage import Stage
-
-WANTED_MAPS = ("services", "slots", "backends")
-"""The maps that hold what the agent wants, and nothing of traffic's."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -64,15 +61,14 @@ def test_a_start_with_nothing_changed_changes_nothing(scene: Stage) -> None:
     assert state(scene) == before
 
 
-def state(scene: Stage) -> list[str]:
-    """The filters with their programs' ids, and the maps that hold what is wanted, as others' tools show them."""
+def state(scene: Stage) -> list[object]:
+    """The filters with their programs' ids, as tc shows them, and the maps that hold what is wanted."""
     lab = scene.lab
     device = "pod1" if lab.pods else "eth0"
-    shown = [lab.node.run("tc", "filter", "show", "dev", device, hook) for hook in ("ingress", "egress")]
-    for family in ("ipv4", "ipv6"):
-        for name in WANTED_MAPS:
-            (path,) = lab.pins.glob(f"*/{family}/{name}")
-            shown.append(run(["bpftool", "map", "dump", "pinned", path]) if name != "slots" else "")
+    shown: list[object] = [lab.node.run("tc", "filter", "show", "dev", device, hook) for hook in ("ingress", "egress")]
+    for loaded in open_pinned(lab.pins).values():
+        shown.append(sorted(loaded.maps["services"].items()))
+        shown += [hash(loaded.maps[name].read_array(loaded.maps[name].max_entries)) for name in ("slots", "backends")]
     return shown
 
 

@@ -54,7 +54,7 @@ def _run(keep: bool) -> int:
         click.secho("\nInterrupted; the lab is removed.", fg="yellow")
         return 130
     click.echo()
-    verdict = f"{len(paper.wrong)} things are not right" if paper.wrong else "All is as it should be"
+    verdict = f"Not right: {len(paper.wrong)}" if paper.wrong else "All is as it should be"
     click.secho(f"{verdict}; {time.monotonic() - began:.0f} s.", fg="red" if paper.wrong else "green", bold=True)
     if keep:
         _tell_the_way(scene)
