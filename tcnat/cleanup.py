@@ -40,7 +40,7 @@ class Removed:
         """A line for each thing that was done."""
         done = [
             f"{device}: {_count(number, 'filter')} removed{' and its clsact' if device in self.clsact else ''}"
-            for device, number in self.filters.items()
+            for device, number in sorted(self.filters.items())
         ]
         if self.pins:
             done.append(f"{_count(self.pins, 'pin')} removed")
