@@ -20,6 +20,7 @@ from functools import partial
 from types import FrameType
 
 from tcnat import datapath, health, metrics
+from tcnat.cleanup import cleanup
 from tcnat.config import AgentConfig
 from tcnat.devices import Patterns
 from tcnat.errors import TcnatError
@@ -57,6 +58,11 @@ def run(config: AgentConfig) -> None:
     with ExitStack() as stack:
         stack.enter_context(PinsLock(config.pin_path))
         _Agent(config, stack).run()
+    if config.cleanup_on_exit:
+        for line in cleanup(config.pin_path).lines():
+            log.info("cleanup: %s", line)
+    else:
+        log.info("ended; programs, maps and filters stay")
 
 
 def check(config: AgentConfig) -> None:
@@ -160,7 +166,7 @@ class _Agent:
         _give_memory_back()
         log.info("ready after %.2f s", _age())
         loop.run()
-        log.info("ending; programs, maps and filters stay")
+        log.info("ending")
 
     def _take_signals(self) -> None:
         for number, event in (

@@ -105,7 +105,8 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self._wall = wall
-        self._changes: dict[ObjectRef, Object | None] = {}  # polled, not synced yet
+        self._changes: dict[ObjectRef, Object | None] = {}  # polled, and not given to the syncer yet
+        self._unwritten: set[ObjectRef] = set()  # polled, and not in the maps yet
         self._problems: Sequence[Problem] = ()
         self._failed = False
         self._sweep_at = clock() + SWEEP_PERIOD if upkeep.sweeps else math.inf
@@ -129,10 +130,6 @@ class Loop:
         """Do what is due."""
         if Event.OBJECTS in events:
             self._want(now)
-        if Event.DEVICES in events:
-            self._attach(self._devices.sync)
-        if Event.RESYNC in events or self._pace.resync_due(now):
-            self._resync(now)
         deadline = self._source.deadline()
         if deadline is not None and deadline <= now:
             self._poll(now)
@@ -140,6 +137,10 @@ class Loop:
                 self._want(now)
         if self._pace.sync_due(now):
             self._sync(now)
+        if Event.DEVICES in events:
+            self._attach(self._devices.sync)
+        if Event.RESYNC in events or self._pace.resync_due(now):
+            self._resync(now)
         if self._sweep_at <= now:
             self._keep_up(now)
 
@@ -154,14 +155,16 @@ class Loop:
 
     def _poll(self, now: float) -> None:
         self._changes.update(self._source.poll(now))
-        self._metrics.set_pending(self._changes)
+        self._unwritten.update(self._changes)
+        self._metrics.set_pending(self._unwritten)
 
     def _sync(self, now: float) -> None:
         self._poll(now)
         problems = self._source.problems
         if self._changes or problems != self._problems or self._failed:
             self._problems = problems
-            self._syncer.take(self._changes)
+            changes, self._changes = self._changes, {}
+            self._syncer.take(changes)
             self._pace.synced(now)
             self._write(now)
         else:
@@ -173,7 +176,7 @@ class Loop:
         if self._failed:
             self._pace.want(now)
             return
-        self._changes = {}
+        self._unwritten.clear()
         self._metrics.set_pending(())
 
     def _tell_health(self) -> None:

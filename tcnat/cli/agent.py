@@ -41,8 +41,8 @@ def _option(setting: Setting) -> click.Option:
     metavar="FILE",
     help="A file with any of these settings: their names as keys, in YAML. What is given here wins.",
 )
-@click.option("--cleanup", is_flag=True, help="Remove tcnat's filters and pins, and end.")
-def command(config_file: Path | None, cleanup: bool, **given: Any) -> None:
+@click.option("--cleanup", "clean_up", is_flag=True, help="Remove tcnat's filters and pins, and end.")
+def command(config_file: Path | None, clean_up: bool, **given: Any) -> None:
     """Keep the datapath in step with a cluster's Services.
 
     Programs and maps stay when the agent ends, and traffic goes on: only --cleanup, --cleanup-on-exit or
@@ -57,11 +57,13 @@ def command(config_file: Path | None, cleanup: bool, **given: Any) -> None:
     """
     flags = {setting.key: given[setting.field] for setting in SETTINGS if given[setting.field] not in {None, ()}}
     config = configure(flags, config_file)
-    from tcnat import agent  # noqa: PLC0415  (--help does without it)
+    if clean_up:
+        from tcnat.cleanup import cleanup  # noqa: PLC0415  (an agent that does not start does without it)
 
-    if cleanup:
-        agent.clean_up(config)
+        click.echo("\n".join(cleanup(config.pin_path).lines()))
     else:
+        from tcnat import agent  # noqa: PLC0415
+
         agent.run(config)
 
 

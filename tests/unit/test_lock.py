@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 from multiprocessing.connection import Connection
@@ -62,6 +63,22 @@ def test_other_pins_have_another_lock(tmp_path: Path, holder) -> None:
 def test_another_spelling_of_the_path_is_the_same_lock(tmp_path: Path, holder) -> None:
     with pytest.raises(TcnatError):
         PinsLock(Path("/sys/fs/../fs/bpf/tcnat/"), tmp_path).acquire()
+
+
+def test_a_lock_file_that_is_removed_while_it_is_being_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removals = iter([True, True])
+    flock = fcntl.flock
+
+    def flock_and_remove(fd: int, how: int) -> None:
+        flock(fd, how)
+        if next(removals, False):
+            lock.lock_path(PINS, tmp_path).unlink()
+
+    monkeypatch.setattr("tcnat.lock.fcntl.flock", flock_and_remove)
+    with PinsLock(PINS, tmp_path):
+        assert lock.holder(PINS, tmp_path) == os.getpid()
 
 
 def test_nobody_holds_pins_that_were_never_locked_or_given_back(tmp_path: Path) -> None:

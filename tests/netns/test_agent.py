@@ -1,0 +1,336 @@
+"""The agent as a process: what it refuses, what it leaves behind, what it tells, and that it is small."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tcnat import loader
+from tcnat.layout import Choice, Family, FlowState, service_key
+from tcnat.lock import lock_path
+from tcnat.maps import MapStore
+from tcnat.model import Protocol, parse_address
+from tcnat.notes import notes_path
+from tests.lab import Lab
+from tests.lab.addresses import Addresses
+from tests.lab.agent import HEALTH_PORT, METRICS_PORT
+from tests.lab.commands import Program, run, wait_until
+from tests.lab.objects import Port, Service, write
+
+WEB = (Port("web", 80, 8080),)
+"""Any port will do: no traffic flows here."""
+SMALL = 48 * 1024
+"""KiB of resident memory that the agent may have with 10 Services."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(backends=1) as made:
+        yield made
+
+
+class Node:
+    """A lab's node, with pins and objects for one test."""
+
+    def __init__(self, lab: Lab, number: int) -> None:
+        self.lab = lab
+        self.pins = lab.pins.with_name(f"{lab.pins.name}-agent{number}")
+        self.objects = lab.directory / f"objects{number}"
+        self.objects.mkdir()
+        self._number = number
+        self._starts = itertools.count(1)
+
+    def agent(self, *options: str | Path, device: str = "eth0") -> Program:
+        """Start an agent."""
+        log = f"agent{self._number}-{next(self._starts)}.log"
+        return self.lab.start(self.lab.node, *self.command(*options, device=device), log=log)
+
+    def ready_agent(self, *options: str | Path, device: str = "eth0") -> Program:
+        """Start an agent, and wait until it has written the maps and attached the programs."""
+        program = self.agent(*options, device=device)
+        program.wait_for(lambda: " ready after " in program.output(), "the agent to be ready", timeout=30)
+        return program
+
+    def command(self, *options: str | Path, device: str = "eth0") -> list[str | Path]:
+        """The words that start the agent on this node's pins and objects."""
+        given = ["--objects", self.objects, "--network-device", device, "--pin-path", self.pins]
+        return [sys.executable, "-m", "tcnat", "agent", *given, *options]
+
+    def refused(self, *options: str | Path) -> str:
+        """The line with which an agent that cannot start ends."""
+        words = self.lab.node.command([str(word) for word in self.command(*options)])
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        return done.stderr.splitlines()[-1]
+
+    def write(self, *services: Service, file: str = "all.json") -> None:
+        """Put a file with these Services among the objects."""
+        write(self.objects / file, services)
+
+    def filters(self, device: str = "eth0") -> int:
+        """How many of tcnat's filters a device carries."""
+        hooks = [self.lab.node.run("tc", "filter", "show", "dev", device, hook) for hook in ("ingress", "egress")]
+        return "".join(hooks).count(" tcnat_")
+
+    def serves(self, service: Service) -> bool:
+        """Whether the service's first port is a front end in the IPv4 maps."""
+        store = self.store()
+        front = store.present.front(service_key(parse_address(service.addresses.v4), 80, Protocol.TCP))
+        return front is not None and not front.draining
+
+    def store(self) -> MapStore:
+        """The IPv4 maps, as they are now."""
+        store = MapStore(Family.IPV4, loader.open_pinned(self.pins)[Family.IPV4].maps)
+        store.read()
+        return store
+
+    def ask(self, port: int, path: str) -> tuple[int, str]:
+        """Status and body of an HTTP answer of the agent's."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with self.lab.node.entered():
+            connection.connect()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def health(self) -> dict[str, Any]:
+        health: dict[str, Any] = json.loads(self.ask(HEALTH_PORT, "/healthz")[1])
+        return health
+
+    def metric(self, sample: str) -> float | None:
+        """The value of a sample, written as in the text format."""
+        for line in self.ask(METRICS_PORT, "/metrics")[1].splitlines():
+            name, _, value = line.rpartition(" ")
+            if name == sample:
+                return float(value)
+        return None
+
+    def remove(self) -> None:
+        """Take away what the test left."""
+        run(self.lab.node.command([sys.executable, "-m", "tcnat", "cleanup", "--force", "--pin-path", self.pins]))
+        shutil.rmtree(self.pins, ignore_errors=True)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def node(lab: Lab) -> Iterator[Node]:
+    node = Node(lab, next(_numbers))
+    node.write(service(1), service(2))
+    yield node
+    node.remove()
+
+
+@pytest.fixture
+def agent(node: Node) -> Iterator[Program]:
+    """An agent that is ready."""
+    program = node.ready_agent()
+    yield program
+    program.stop()
+
+
+def service(number: int, endpoints: int = 1) -> Service:
+    """A Service on as many made-up endpoints."""
+    numbers = range(1, endpoints + 1)
+    return Service(number, WEB, tuple(Addresses(f"10.9.{number}.{at}", f"fd09:{number}::{at}") for at in numbers))
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_agent_on_the_same_pins_is_told_who_holds_them(node: Node, agent: Program) -> None:
+    line = node.refused()
+    assert f"pid {agent.pid}" in line
+    assert str(node.pins) in line
+    assert agent.running
+    assert node.filters() == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--objects", "/no/such/file"], "/no/such/file: No such file or directory"),
+        (["--network-device", "eth*"], "give the exact name of a device"),
+        (["--healthz-bind-address", "192.0.2.1:10256"], "cannot listen at 192.0.2.1:10256 for healthz"),
+        (["--pin-path", "/tmp/not-a-bpffs"], "is not in a bpffs"),
+    ],
+)
+def test_a_start_that_cannot_go_on_changes_nothing(node: Node, options: list[str], word: str) -> None:
+    assert word in node.refused(*options)
+    assert not node.pins.exists()
+    assert node.filters() == 0
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_it_made_stays_when_it_ends_and_goes_with_cleanup(node: Node, agent: Program) -> None:
+    assert agent.stop(signal.SIGTERM) == 0
+    assert node.filters() == 4
+    assert node.serves(service(1))
+    run(node.lab.node.command([sys.executable, "-m", "tcnat", "agent", "--cleanup", "--pin-path", node.pins]))
+    assert node.filters() == 0
+    assert not node.pins.exists()
+
+
+def test_cleanup_on_exit_leaves_nothing(node: Node) -> None:
+    program = node.ready_agent("--cleanup-on-exit")
+    assert node.filters() == 4
+    assert program.stop(signal.SIGTERM) == 0
+    assert node.filters() == 0
+    assert not node.pins.exists()
+    assert not lock_path(node.pins).exists()
+    assert not notes_path(node.pins).exists()
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_file_is_in_the_maps_at_once(node: Node, agent: Program) -> None:
+    began = time.monotonic()
+    node.write(service(3), file="more.json")
+    wait_until(lambda: node.serves(service(3)), "the new Service")
+    assert time.monotonic() - began < 2
+    (node.objects / "more.json").unlink()
+    wait_until(lambda: not node.serves(service(3)), "the Service to go")
+    assert node.serves(service(1))
+
+
+def test_a_broken_file_is_told_and_costs_nothing(node: Node, agent: Program) -> None:
+    file = node.objects / "all.json"
+    good = file.read_text()
+    node.write(service(3), file="more.json")
+    broken = json.loads(good)
+    broken["items"][0]["spec"]["ports"][0]["port"] = 70000
+    file.write_text(json.dumps(broken))
+    wait_until(lambda: node.health()["objectErrors"], "the error in /healthz")
+    [error] = node.health()["objectErrors"]
+    assert error.startswith(f"{file}: Service default/service-1: spec.ports[0].port: ")
+    assert error in agent.output()
+    assert node.metric("tcnat_object_errors") == 1
+    assert node.ask(HEALTH_PORT, "/healthz")[0] == 200
+    assert all(node.serves(service(number)) for number in (1, 2, 3))
+    file.write_text(good)
+    wait_until(lambda: not node.health()["objectErrors"], "the error to go")
+
+
+def test_a_restart_on_broken_objects_removes_nothing_until_they_are_mended(node: Node, agent: Program) -> None:
+    agent.stop(signal.SIGKILL)
+    file = node.objects / "all.json"
+    file.write_text('{"kind": "List", "items": [')
+    again = node.ready_agent()
+    assert node.serves(service(1))
+    assert node.serves(service(2))
+    node.write(service(2))
+    wait_until(lambda: not node.serves(service(1)), "what nobody wants to go")
+    assert node.serves(service(2))
+    again.stop()
+
+
+def test_front_ends_without_room_are_named_everywhere_and_served_when_there_is(node: Node) -> None:
+    loader.load(node.pins, entries={"backends": 8})
+    node.write(service(1, 3), service(2, 3), service(3, 3))
+    program = node.ready_agent()
+    [full] = [number for number in (1, 2, 3) if not node.serves(service(number))]
+    name = f"default/service-{full}:web"
+    assert f"service={name} map=backends entries=8" in program.output()
+    assert node.metric('tcnat_front_ends_unfit{map="backends"}') == 2  # one in each family
+    status = node.lab.node.run(sys.executable, "-m", "tcnat", "status", "--pin-path", node.pins)
+    assert name in status.split("NO ROOM FOR")[1]
+    other = full % 3 + 1
+    node.write(*(service(number, 3) for number in (1, 2, 3) if number != other))
+    wait_until(lambda: node.serves(service(full)), "the Service that now fits")
+    assert node.metric('tcnat_front_ends_unfit{map="backends"}') == 0
+    program.stop()
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_comes_later_is_served(node: Node) -> None:
+    program = node.ready_agent(device="later0")
+    assert "no network device later0 yet" in program.output()
+    node.lab.node.ip("link add later0 type veth peer name later1")
+    try:
+        wait_until(lambda: node.filters("later0") == 4, "the filters of the new device")
+        assert node.metric('tcnat_devices{role="network"}') == 1
+    finally:
+        node.lab.node.ip("link del later0")
+    wait_until(lambda: node.metric('tcnat_devices{role="network"}') == 0, "the device to be forgotten")
+    program.stop()
+
+
+def test_sighup_puts_back_what_others_removed(node: Node, agent: Program) -> None:
+    node.lab.node.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+    assert node.filters() == 0
+    agent.send(signal.SIGHUP)
+    wait_until(lambda: node.filters() == 4, "the filters to be back")
+
+
+# --- what it goes by and tells ----------------------------------------------------------------------------------------
+
+
+def test_flags_reach_the_programs_settings_and_a_restart_changes_them(node: Node) -> None:
+    options = ["--unknown-port=reject", "--echo=drop", "--tcp-timeout=2h", "--udp-timeout=40s", "--sctp-timeout=50s"]
+    node.ready_agent(*options, "--tcp-half-closed-timeout=10m").stop()
+    settings = node.store().read_settings()
+    assert (settings.unknown_port, settings.echo) == (Choice.REJECT, Choice.DROP)
+    expected = {
+        FlowState.OPEN: 7200,
+        FlowState.ANSWERED: 40,
+        FlowState.CLIENT_CLOSED: 600,
+        FlowState.BACKEND_CLOSED: 600,
+    }
+    assert {state: settings.timeouts[state] for state in expected} == expected
+    assert settings.sctp_timeout == 50
+    node.ready_agent().stop()
+    assert node.store().read_settings().echo is Choice.ANSWER
+
+
+def test_a_config_file_does_what_flags_do(node: Node, tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(f"objects: [{node.objects}]\nnetwork-device: eth0\npin-path: {node.pins}\nsyncPeriod: 10s\n")
+    words = [sys.executable, "-m", "tcnat", "agent", "--config", file]
+    program = node.lab.start(node.lab.node, *words, log="configured.log")
+    program.wait_for(lambda: " ready after " in program.output(), "the agent to be ready", timeout=30)
+    assert node.filters() == 4
+    assert program.stop() == 0
+
+
+def test_it_tells_its_mode_its_health_and_what_it_chose(node: Node, agent: Program) -> None:
+    assert node.ask(METRICS_PORT, "/proxyMode") == (200, "tc")
+    assert node.health()["healthy"] is True
+    assert node.ask(HEALTH_PORT, "/livez")[0] == 200
+    assert node.metric("tcnat_front_ends") == 4
+    assert node.metric('tcnat_map_capacity{family="ipv4",map="flows"}') == 131072
+    assert node.metric('tcnat_packets_total{family="ipv6",reason="forwarded",verdict="rewrite"}') == 0
+    assert "datapath=tc (auto: " in agent.output()
+
+
+# --- its size ---------------------------------------------------------------------------------------------------------
+
+
+def test_with_ten_services_it_is_small_and_has_no_compiler_in_it(node: Node) -> None:
+    node.write(*(service(number, 3) for number in range(1, 11)))
+    program = node.ready_agent()
+    node.metric("tcnat_front_ends")
+    status = Path(f"/proc/{program.pid}/status").read_text()
+    resident = int(status.split("VmRSS:")[1].split()[0])
+    mapped = Path(f"/proc/{program.pid}/maps").read_text()
+    program.stop()
+    assert resident <= SMALL
+    assert "libbcc" not in mapped
+    assert "LLVM" not in mapped
