@@ -22,7 +22,7 @@ from tcnat.probes import Result, State, missing, there, untried
 PATIENCE = 10.0
 """Seconds that a program of others may take."""
 _RULES = (("iptables-save",), ("iptables-legacy-save",), ("ip6tables-save",), ("nft", "list", "tables"))
-_KUBE_PROXY = re.compile(r"^:(KUBE-SERVICES)\b|^table \w+ (kube-proxy)\b", re.MULTILINE)
+_KUBE_PROXY = re.compile(r"^:(KUBE-SERVICES) |^table \w+ (kube-proxy)$", re.MULTILINE)
 
 
 def cgroup2(mounts: Path = Path("/proc/self/mounts")) -> Result:
