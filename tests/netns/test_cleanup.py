@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -225,3 +226,18 @@ class TestCommand:
             1,
             f"tcnat: {path} is not a directory: name the agent's --pin-path\n",
         )
+
+
+def test_an_agent_that_had_opened_the_lock_file_before_it_was_removed_holds_the_new_one(pins, tmp_path, monkeypatch):
+    """Else two agents could hold the same pins: one by the removed file, one by its successor."""
+    really = fcntl.flock
+    removals = []
+
+    def remove_first(fd, operation):
+        if not removals:
+            removals.append(PinsLock(pins, tmp_path).path.unlink())
+        return really(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with PinsLock(pins, tmp_path), pytest.raises(TcnatError, match="held by another agent"):
+        PinsLock(pins, tmp_path).acquire()
