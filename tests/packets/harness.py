@@ -142,6 +142,10 @@ class Harness:
         """All that a map holds."""
         return dict(self.loaded.maps[name].items())
 
+    def lose(self, name: str, key: bytes) -> None:
+        """Delete an entry, as the kernel does under pressure."""
+        self.loaded.maps[name].delete(key)
+
     def forget(self, name: str) -> None:
         """Empty a map."""
         found = self.loaded.maps[name]

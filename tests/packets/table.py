@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -12,18 +12,37 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from tcnat.layout import Choice
-from tests.packets.harness import Harness, on_one_cpu
-from tests.packets.runner import Verdict
+from tests.packets.harness import Counters, ServiceCounters, Settings, on_one_cpu
+from tests.packets.runner import Run, Verdict
 from tests.packets.wire import Wire
-from tests.packets.world import Endpoint, FrontEnd
+from tests.packets.world import Endpoint, FrontEnd, World
 
 IPV4_ONLY, IPV6_ONLY, BOTH = (4,), (6,), (4, 6)
+
+
+class Bench(Protocol):
+    """What rows are played on: the programs (:class:`tests.packets.harness.Harness`), or the reference model."""
+
+    family: int
+    settings: Settings
+    world: World
+
+    def reset(self, world: World | None = None) -> None: ...
+    def become(self, world: World) -> None: ...
+    def configure(self, settings: Settings) -> None: ...
+    def wait(self, seconds: float) -> None: ...
+    def egress(self, frame: bytes) -> Run: ...
+    def ingress(self, frame: bytes) -> Run: ...
+    def counters(self) -> Counters: ...
+    def service_counters(self) -> ServiceCounters: ...
+    def entries(self, name: str) -> Mapping[bytes, bytes]: ...
+    def lose(self, name: str, key: bytes) -> None: ...
 
 
 class Step(Protocol):
     """Something that happens in a row."""
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Do it, and compare."""
 
 
@@ -37,7 +56,7 @@ class Sent:
     verdict: Verdict
     reason: str | None
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Run it and compare verdict, frame and counters."""
         frame = bytes(self.packet)
         before = harness.counters()
@@ -56,7 +75,7 @@ class Wait:
 
     seconds: float
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Move the clock."""
         harness.wait(self.seconds)
 
@@ -69,7 +88,7 @@ class Configure:
     echo: Choice | None = None
     rejects_per_second: int | None = None
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Write those that are given."""
         given = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
         harness.configure(replace(harness.settings, **given))
@@ -81,7 +100,7 @@ class Endpoints:
 
     changed: tuple[Endpoint, ...]
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Write the backends."""
         ids = {each.id for each in self.changed}
         kept = [each for each in harness.world.endpoints if each.id not in ids]
@@ -95,7 +114,7 @@ class Services:
     changed: tuple[FrontEnd, ...] = ()
     gone: tuple[tuple[str, int, int], ...] = ()
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Write services and slots."""
         keys = {(each.address, each.port, each.protocol) for each in self.changed} | set(self.gone)
         kept = [each for each in harness.world.front_ends if (each.address, each.port, each.protocol) not in keys]
@@ -109,11 +128,11 @@ class Lose:
     maps: tuple[str, ...] = ("flows", "flows_new")
     which: Callable[[bytes], bool] = field(default=lambda key: True)
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Delete."""
         for name in self.maps:
             for key in filter(self.which, harness.entries(name)):
-                harness.loaded.maps[name].delete(key)
+                harness.lose(name, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +142,7 @@ class Holds:
     map: str
     entries: int
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Count."""
         assert len(harness.entries(self.map)) == self.entries, self.map
 
@@ -137,7 +156,7 @@ class Counted:
     reply: int
     flows: int
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Compare packets and flows."""
         row = harness.service_counters().get(self.service, (0, 0, 0, 0, 0))
         assert (row[0], row[2], row[4]) == (self.forward, self.reply, self.flows)
@@ -173,11 +192,11 @@ def without_link_layer(step: Step) -> Step:
     return replace(step, packet=bytes(step.packet)[14:], becomes=becomes)
 
 
-def play(row: Row, harness: Harness, link: Callable[[Step], Step] = as_it_is) -> None:
+def play(row: Row, harness: Bench, link: Callable[[Step], Step] = as_it_is) -> None:
     """Run a row in a fresh default world, its frames as the link has them."""
     harness.reset()
     with on_one_cpu():
-        for number, step in enumerate(row.steps(Wire(harness.family)), start=1):
+        for number, step in enumerate(row.steps(Wire(int(harness.family))), start=1):
             try:
                 link(step).play(harness)
             except AssertionError as error:

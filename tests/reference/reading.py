@@ -126,9 +126,9 @@ def read(frame: bytes, family: int, *, has_link_layer: bool = True) -> Packet:
     """Take a frame apart, or raise :class:`Passed`."""
     link, data = None, frame
     if has_link_layer:
-        link, data = Ether(frame[:ETHERNET_SIZE]), frame[ETHERNET_SIZE:]
-        if link.type != ETHERTYPE[family]:
+        if int.from_bytes(frame[12:ETHERNET_SIZE], "big") != ETHERTYPE[family]:
             raise Passed
+        link, data = Ether(frame[:ETHERNET_SIZE]), frame[ETHERNET_SIZE:]
     packet, rest = (read_ipv4 if family == 4 else read_ipv6)(data)
     packet.link = link
     read_transport(packet, family, rest)

@@ -50,7 +50,22 @@ def rst(packet: Packet) -> Layer:
         length = len(packet.payload) - (asked.dataofs * 4 - 20)
         length += ("S" in asked.flags) + ("F" in asked.flags)
         answer.flags, answer.seq, answer.ack = "RA", 0, (asked.seq + length) % (1 << 32)
+    if left_to_hardware(packet):
+        answer.chksum = pseudo_sum(packet, len(answer))
     return answering_ip(packet) / answer
+
+
+def pseudo_sum(packet: Packet, length: int) -> int:
+    """The folded sum of a TCP or UDP pseudo header for a segment of that length."""
+    ip = packet.ip.copy()
+    if isinstance(ip, IP):
+        ip.len = ip.ihl * 4 + length
+    return transport_sum(ip, packet.protocol, bytes(length)) ^ 0xFFFF
+
+
+def left_to_hardware(packet: Packet) -> bool:
+    """Whether a checksum is the pseudo header's sum and no more: the hardware is to finish it (CHECKSUM_PARTIAL)."""
+    return bool(packet.header.chksum == pseudo_sum(packet, len(packet.segment())))
 
 
 def port_unreachable(packet: Packet) -> Layer:

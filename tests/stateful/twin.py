@@ -103,7 +103,7 @@ class Twin:
     def _lose(self, event: Lose) -> None:
         key = FlowKey(*event.key)
         for name in ("flows", "flows_new"):
-            self.harness.loaded.maps[name].delete(flow_key(key))
+            self.harness.lose(name, flow_key(key))
         self.model.tables.forget(key)
 
 
