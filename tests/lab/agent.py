@@ -40,8 +40,8 @@ class Agent:
     def command(self) -> list[str]:
         """The words that start it."""
         device = ["--workload-device", "pod*"] if self.lab.pods else ["--network-device", "eth0"]
-        options = ["--sync-period=1h", "--min-sync-period=0s", "--pin-path", str(self.lab.pins), *self._options]
-        return [str(PYTHON), "-m", "tcnat", "agent", "--datapath=tc", "--objects", str(self.objects), *device, *options]
+        words = ["--objects", str(self.objects), *device, "--pin-path", str(self.lab.pins), *self._options]
+        return [str(PYTHON), "-m", "tcnat", "agent", "--datapath=tc", *words]
 
     def start(self) -> None:
         """Start it, and wait until it has done its first sync."""

@@ -26,17 +26,18 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A dual-stack Service and the addresses of its ready endpoints. ``number`` makes its name and its ClusterIPs."""
+    """A dual-stack Service and the addresses of its ready endpoints. ``number`` makes its ClusterIPs."""
 
     number: int
     ports: tuple[Port, ...]
     endpoints: tuple[Addresses, ...] = ()
     affinity_seconds: int = 0
+    title: str = ""
 
     @property
     def name(self) -> str:
-        """The Service's name in the namespace ``default``."""
-        return f"service-{self.number}"
+        """The Service's name in the namespace ``default``: its title, if it has one."""
+        return self.title or f"service-{self.number}"
 
     @property
     def addresses(self) -> Addresses:

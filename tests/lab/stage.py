@@ -22,6 +22,9 @@ ECHO_TARGET = 7007
 """The Services' port and the servers' own, for TCP and UDP."""
 ECHO = (Port("tcp", ECHO_PORT, ECHO_TARGET, "TCP"), Port("udp", ECHO_PORT, ECHO_TARGET, "UDP"))
 
+PROMPT = ("--sync-period=1h", "--min-sync-period=0s")
+"""The agent's options for tests that change objects often: every change at once, and no sync without a change."""
+
 
 @dataclass(slots=True)
 class Stage:
@@ -78,4 +81,4 @@ def stage(lab: Lab, options: Iterable[str] = ()) -> Iterator[Stage]:
     with ExitStack() as stack:
         hosts = [*lab.backends, *(lab.pods or [lab.client])]
         echoes = {host.role: stack.enter_context(Echo(host, host.role, ECHO_TARGET)) for host in hosts}
-        yield Stage(lab, Agent(lab, options=options), echoes)
+        yield Stage(lab, Agent(lab, options=[*PROMPT, *options]), echoes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tcnat.layout import Family
+
 from ..load import FAILED
-from ..servers import DNS_PORT, WEB_PORT
+from ..servers import DNS_PORT, NAME, WEB_PORT
 from .scene import DNS, WEB, Scene
 
 REQUESTS = 300
@@ -26,7 +28,8 @@ def show_lab(scene: Scene) -> None:
         )
     paper.table(["host", "IPv4", "IPv6", "what"], rows)
     seconds = scene.start()
-    paper.text("\nIn the client:")
+    paper.gap()
+    paper.text("In the client:")
     paper.command("tcnat " + " ".join(scene.agent.command()[3:]))
     paper.check(True, f"the Services were in force {seconds:.1f} s after the agent's start")
 
@@ -36,8 +39,11 @@ def show_spread(scene: Scene) -> None:
     paper, roles = scene.paper, [host.role for host in scene.lab.backends]
     paper.section(f"{REQUESTS} requests of each kind to the Services, with curl and dig")
     found = {title: ask() for title, ask in scene.questions(REQUESTS).items()}
+    paper.command(f"curl {WEB.addresses.url(Family.IPV4, 80)}")
+    paper.command(f"dig +short @{DNS.addresses.v4} {NAME} TXT")
     for title, counts in found.items():
         paper.bars(title, {role: counts[role] for role in roles})
+    paper.gap()
     failed = sum(counts[FAILED] for counts in found.values())
     least = int(LEAST_SHARE * REQUESTS / len(roles))
     even = all(counts[role] >= least for counts in found.values() for role in roles)
@@ -50,4 +56,5 @@ def show_counters(scene: Scene) -> None:
     scene.paper.section("What the datapath counted")
     for words in (("status",), ("get", "services")):
         scene.paper.command("tcnat " + " ".join(words))
-        scene.paper.text(scene.agent.tcnat(*words) + "\n ")
+        scene.paper.text(scene.agent.tcnat(*words))
+        scene.paper.gap()

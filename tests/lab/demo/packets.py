@@ -48,14 +48,14 @@ def _show_opening(scene: Scene, family: Family) -> None:
         return
     syn, answer = _opening(client_side, family)
     syn_arrived, answer_left = _opening(backend_sides[server], family)
-    paper.text("\n")
+    paper.gap()
     paper.table(
         ["packet", "where", "source", "destination", "IP sum", "TCP sum"],
         [
             ["SYN", "client, before tcnat", *syn],
-            ["", f"{server}, as it arrives", *syn_arrived],
+            ["SYN", f"{server}, as it arrives", *syn_arrived],
             ["SYN-ACK", f"{server}, as it leaves", *answer_left],
-            ["", "client, behind tcnat", *answer],
+            ["SYN-ACK", "client, behind tcnat", *answer],
         ],
     )
     client_side.assert_checksums_good()

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import click
-from tabulate import tabulate
+
+from tcnat.tables import table
 
 BAR_WIDTH = 30
 
@@ -29,22 +30,27 @@ class Paper:
         for line in words.rstrip().splitlines():
             click.echo(f"   {line}".rstrip())
 
+    def gap(self) -> None:
+        """An empty line."""
+        click.echo()
+
     def command(self, words: str) -> None:
         """A command as one would type it."""
         click.secho(f"   $ {words}", bold=True)
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table with upper-case headings."""
-        self.text(tabulate(rows, headers=[heading.upper() for heading in headings], tablefmt="plain"))
+        """A table, as tcnat prints its own."""
+        self.text(table([heading.upper() for heading in headings], rows))
 
     def bars(self, title: str, counts: Mapping[str, int]) -> None:
         """How a whole spreads, a bar for each part."""
+        self.gap()
         total = sum(counts.values()) or 1
         for number, (name, count) in enumerate(counts.items()):
             bar = click.style("█" * round(BAR_WIDTH * count / total), fg="green")
             padding = " " * (BAR_WIDTH - round(BAR_WIDTH * count / total))
             label = title if number == 0 else ""
-            click.echo(f"   {label:<16}  {name:<9} {bar}{padding} {count:>4}  {100 * count / total:4.1f} %")
+            click.echo(f"   {label:<14}  {name:<8}  {bar}{padding} {count:>4}  {100 * count / total:4.1f} %")
 
     def check(self, right: bool, words: str) -> None:
         """Say whether something is as it must be."""

@@ -18,8 +18,8 @@ from ..objects import Port, Service
 from ..servers import DNS_PORT, WEB_PORT, Web, start_dns
 from .paper import Paper
 
-WEB = Service(1, (Port("http", 80, WEB_PORT),))
-DNS = Service(2, (Port("dns", 53, DNS_PORT, "UDP"), Port("dns-tcp", 53, DNS_PORT, "TCP")))
+WEB = Service(1, (Port("http", 80, WEB_PORT),), title="web")
+DNS = Service(2, (Port("dns", 53, DNS_PORT, "UDP"), Port("dns-tcp", 53, DNS_PORT, "TCP")), title="dns")
 FAMILIES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 
 
