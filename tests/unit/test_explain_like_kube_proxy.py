@@ -17,7 +17,8 @@ from tests.unit.kube_proxy import Node, Packet, Tables
 
 PORTS = (80, 81)
 NODE_PORTS = (30080, 30081)
-PROTOCOLS = ("TCP", "UDP", "SCTP")
+PROTOCOLS = ("TCP", "UDP")
+MOSTLY_TCP = ("TCP", "TCP", "TCP", "UDP")
 LABELS = st.sampled_from([None] * 6 + [{"service.kubernetes.io/service-proxy-name": "x"}, {"app": "web"}])
 
 
@@ -29,11 +30,11 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def services(draw: st.DrawFn, net: Net, name: str, cluster_ip: str, extra: dict[str, list[str]]) -> Json:
     """A Service; ``extra`` are the external addresses that are its own."""
     numbers = draw(
-        st.lists(st.tuples(st.sampled_from(PORTS), st.sampled_from(PROTOCOLS)), min_size=1, max_size=3, unique=True)
+        st.lists(st.tuples(st.sampled_from(PORTS), st.sampled_from(MOSTLY_TCP)), min_size=1, max_size=3, unique=True)
     )
     at = NODE_PORTS[0 if name == "web" else 1]
     ports = [
-        port(number, draw(st.sampled_from(["http", "dns"])), protocol, draw(maybe(st.just(at + 10 * index))))
+        port(number, draw(st.sampled_from(["http", "http", "dns"])), protocol, draw(maybe(st.just(at + 10 * index))))
         for index, (number, protocol) in enumerate(numbers)
     ]
     policy = st.sampled_from(["Cluster", "Local", "Local"])
@@ -61,7 +62,9 @@ def slices(draw: st.DrawFn, net: Net, name: str) -> Json:
     condition = maybe(st.booleans())
     hints = st.one_of(st.just([]), st.lists(st.sampled_from(["zone-a", "zone-b"]), min_size=1, max_size=2))
     nodes = st.one_of(st.just([]), st.lists(st.sampled_from(["here", "away"]), min_size=1, max_size=2))
-    addresses = draw(st.lists(st.sampled_from([net.pod_one, net.pod_two, net.pod_three]), unique=True, max_size=3))
+    addresses = draw(
+        st.lists(st.sampled_from([net.pod_one, net.pod_two, net.pod_three]), unique=True, min_size=1, max_size=3)
+    )
     hinted = draw(st.booleans())
     found = [
         endpoint(
@@ -76,14 +79,14 @@ def slices(draw: st.DrawFn, net: Net, name: str) -> Json:
         for address in addresses
     ]
     ports = [
-        {"name": "http", "port": draw(st.sampled_from([8080, 8081])), "protocol": draw(st.sampled_from(PROTOCOLS))},
+        {"name": "http", "port": draw(st.sampled_from([8080, 8081])), "protocol": draw(st.sampled_from(MOSTLY_TCP))},
         {
             "name": draw(st.sampled_from(["dns", None])),
             "port": draw(st.sampled_from([5353, 0, None])),
             "protocol": "TCP",
         },
     ]
-    owner = draw(st.sampled_from(["web", "web", "other", None]))
+    owner = draw(st.sampled_from(["web"] * 4 + ["other"] * 3 + [None]))
     return endpoint_slice(net.family, *found, name=name, of=owner, ports=ports, labels=draw(LABELS) or {})
 
 
@@ -95,7 +98,7 @@ def clusters(draw: st.DrawFn) -> tuple[Net, list[Json], Node]:
     other = draw(
         services(net, "other", net.other_service, {"externalIPs": [net.stranger], "ingress": [net.other_lb_ip]})
     )
-    found = [draw(slices(net, f"slice-{at}")) for at in range(draw(st.integers(0, 4)))]
+    found = [draw(slices(net, f"slice-{at}")) for at in range(draw(st.integers(1, 4)))]
     node = Node(
         name="here",
         zone="zone-a",
