@@ -81,7 +81,7 @@ def _held(lock: PinsLock, *, force: bool) -> Iterator[bool]:
     else:
         raise TcnatError(
             f"an agent ({f'pid {pid}' if pid else 'pid not known'}) holds the pins at {lock.pins}: stop it first "
-            "(--force removes all the same, and the agent puts its filters back at its next resync)"
+            "(--force removes all the same, and the agent puts its filters back)"
         )
 
 

@@ -44,5 +44,7 @@ class RouteMarshal(Marshal):  # type: ignore[misc]  # pyroute2 has no types
         rtnl.RTM_NEWLINK: ifinfmsg,
         rtnl.RTM_DELLINK: ifinfmsg,
         rtnl.RTM_NEWQDISC: tcmsg,
+        rtnl.RTM_DELQDISC: tcmsg,
         rtnl.RTM_NEWTFILTER: tcmsg,
+        rtnl.RTM_DELTFILTER: tcmsg,
     }

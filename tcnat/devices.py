@@ -17,8 +17,8 @@ from fnmatch import fnmatchcase
 
 from tcnat.errors import TcnatError
 from tcnat.filters import ARPHRD_LOOPBACK, Role
-from tcnat.links import Link, LinkGone, LinkMessage, ListingEnd, Overrun
-from tcnat.netlink import LinkMonitor
+from tcnat.links import FilterLost, Link, LinkGone, LinkMessage, ListingEnd, Overrun
+from tcnat.monitor import LinkMonitor
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Change(StrEnum):
     """What became of a device as far as tcnat is concerned."""
 
     CAME = "came"
-    """It is to carry the programs in its role: it is new, has another name or role, or was listed anew."""
+    """It is to carry the programs in its role: it is new, renamed, in another role, lost a filter, or listed anew."""
     LEFT = "left"
     """It is there, but no pattern matches it any longer."""
     GONE = "gone"
@@ -107,6 +107,8 @@ class DeviceTable:
             return list(self._is_there(message))
         if isinstance(message, LinkGone):
             return list(self._is_gone(message.index))
+        if isinstance(message, FilterLost):
+            return list(self._lost_a_filter(message.index))
         return list(self._is_listed(message))
 
     def _is_there(self, link: Link) -> Iterable[Event]:
@@ -128,6 +130,11 @@ class DeviceTable:
         if link and role:
             yield DeviceEvent(Change.GONE, link, role)
         yield from self._judge_ports(index)
+
+    def _lost_a_filter(self, index: int) -> Iterable[Event]:
+        role = self._roles.get(index)
+        if role:
+            yield DeviceEvent(Change.CAME, self._links[index], role)
 
     def _is_listed(self, end: ListingEnd) -> Iterable[Event]:
         if self._listed is None or not end.whole:

@@ -53,7 +53,14 @@ class ListingEnd:
     whole: bool
 
 
-LinkMessage = Link | LinkGone | ListingEnd
+@dataclass(frozen=True, slots=True)
+class FilterLost:
+    """A filter, or the whole clsact, was taken off a device; by whom is not told."""
+
+    index: int
+
+
+LinkMessage = Link | LinkGone | FilterLost | ListingEnd
 
 
 @dataclass(frozen=True, slots=True)

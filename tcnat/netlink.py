@@ -17,15 +17,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from tcnat.codecs import RouteMarshal, codes, ifinfmsg, rtnl, tcmsg
-from tcnat.links import Filter, Hook, Link, LinkGone, LinkMessage, ListingEnd, NetlinkFailure, Overrun, Qdisc
+from tcnat.links import (
+    Filter,
+    Hook,
+    Link,
+    NetlinkFailure,
+    Qdisc,
+)
 from tcnat.netns import entered
 
 TIMEOUT = 10.0
 """Seconds that the kernel may take for an answer."""
 DUMP_TRIES = 5
 """How often a listing is asked for again that the kernel says changed under its hands."""
-_RECEIVE = 1 << 17
-_MONITOR_BUFFER = 1 << 20
+RECEIVE = 1 << 17
+"""Bytes that one message from the kernel may have."""
 _IFF_UP = 1
 _TC_H_CLSACT = 0xFFFFFFF1
 _CLSACT_HANDLE = 0xFFFF0000
@@ -40,7 +46,7 @@ class Netlink:
     def __init__(self, netns: str | None = None) -> None:
         self._marshal = RouteMarshal()
         self._sequence = 0
-        self._socket = _open(netns)
+        self._socket = open_socket(netns)
         self._socket.settimeout(TIMEOUT)
 
     def close(self) -> None:
@@ -55,7 +61,7 @@ class Netlink:
         else:
             message["attrs"] = [("IFLA_IFNAME", device)]
         try:
-            return _link(self._request(f"network device {device}", rtnl.RTM_GETLINK, 0, message)[0])
+            return link_of(self._request(f"network device {device}", rtnl.RTM_GETLINK, 0, message)[0])
         except NetlinkFailure as error:
             if error.errno in {errno.ENODEV, errno.ERANGE, errno.EINVAL}:
                 raise NetlinkFailure(f"there is no network device {device}", errno.ENODEV) from None
@@ -63,7 +69,7 @@ class Netlink:
 
     def links(self) -> list[Link]:
         """Every device, by index."""
-        return [_link(m) for m in self._listing("network devices", rtnl.RTM_GETLINK, ifinfmsg())]
+        return [link_of(m) for m in self._listing("network devices", rtnl.RTM_GETLINK, ifinfmsg())]
 
     def add_veth(self, name: str, peer: str, mtu: int) -> None:
         """Make a pair of veth devices, and set both up."""
@@ -150,7 +156,7 @@ class Netlink:
 
     def _replies(self, what: str) -> Iterator[Any]:
         while True:
-            for message in self._marshal.parse(self._socket.recv(_RECEIVE)):
+            for message in self._marshal.parse(self._socket.recv(RECEIVE)):
                 header = message["header"]
                 if header["sequence_number"] != self._sequence:
                     continue  # a late answer to a request that was given up
@@ -163,63 +169,7 @@ class Netlink:
                     return
 
 
-class LinkMonitor:
-    """What happens to the links of a namespace, and listings of them, in one stream: a listing that is asked for
-    through the monitor's own socket cannot be overtaken by the changes after it."""
-
-    def __init__(self, netns: str | None = None) -> None:
-        self._marshal = RouteMarshal()
-        self._socket = _open(netns, groups=rtnl.RTMGRP_LINK)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MONITOR_BUFFER)
-        self._whole = True
-
-    def fileno(self) -> int:
-        """The descriptor to wait on for reading."""
-        return self._socket.fileno()
-
-    def request_listing(self) -> None:
-        """Ask for every link; they come as messages, a :class:`ListingEnd` after them."""
-        self._whole = True
-        message = ifinfmsg()
-        message["header"] = {
-            "type": rtnl.RTM_GETLINK,
-            "flags": codes.NLM_F_REQUEST | codes.NLM_F_DUMP,
-            "sequence_number": 1,
-            "pid": 0,
-        }
-        message.encode()
-        self._socket.send(message.data)
-
-    def read(self) -> list[LinkMessage]:
-        """The next messages; waits for them. Overrun if the kernel had to drop some."""
-        try:
-            data = self._socket.recv(_RECEIVE)
-        except OSError as error:
-            if error.errno == errno.ENOBUFS:
-                raise Overrun from None
-            raise
-        return list(self._messages(self._marshal.parse(data)))
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self._socket.close()
-
-    def _messages(self, messages: Iterator[Any]) -> Iterator[LinkMessage]:
-        for message in messages:
-            header = message["header"]
-            if header["flags"] & codes.NLM_F_DUMP_INTR:
-                self._whole = False
-            if header["type"] == codes.NLMSG_DONE:
-                yield ListingEnd(self._whole)
-            elif header["type"] not in {rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK} or message["family"] != socket.AF_UNSPEC:
-                continue  # a bridge tells of its ports coming and going in its own family
-            elif header["type"] == rtnl.RTM_DELLINK:
-                yield LinkGone(message["index"])
-            else:
-                yield _link(message)
-
-
-def _open(netns: str | None, groups: int = 0) -> socket.socket:
+def open_socket(netns: str | None, groups: int = 0) -> socket.socket:
     """A route netlink socket, bound to multicast groups, of a namespace that has to be there."""
     with entered(netns):
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
@@ -238,7 +188,8 @@ def _filter_message(there: Filter) -> Any:
     return _tc_message(there.device, parent=there.hook, handle=there.handle, info=info)
 
 
-def _link(message: Any) -> Link:
+def link_of(message: Any) -> Link:
+    """The device that an RTM_NEWLINK message tells of."""
     return Link(
         index=message["index"],
         name=message.get_attr("IFLA_IFNAME") or "",

@@ -16,7 +16,7 @@ from tcnat.devices import Change, DeviceEvent, DeviceWatcher, Event, Listed, Pat
 from tcnat.errors import TcnatError
 from tcnat.keeper import DeviceKeeper
 from tcnat.links import Overrun
-from tcnat.netlink import LinkMonitor
+from tcnat.monitor import LinkMonitor
 from tests.lab.commands import PATIENCE, wait_until
 from tests.lab.namespace import Namespace
 from tests.netns.filtering import Loaded, qdiscs, shown, tc, veth_namespace
@@ -264,6 +264,30 @@ class TestKeeper:
         tc(netns, "qdisc del dev eth0 clsact")
         kept.keeper.resync()
         assert len(shown(netns, "eth0", "egress")) == 2
+
+    @pytest.mark.parametrize(
+        "sabotage",
+        ["qdisc del dev eth0 clsact", "filter del dev eth0 egress", "filter del dev eth0 ingress pref 1006"],
+    )
+    def test_what_others_take_away_is_put_back_at_once(self, netns, kept, sabotage):
+        tc(netns, sabotage)
+        kept.turn()
+        assert len(shown(netns, "eth0", "egress")) == 2
+        assert len(shown(netns, "eth0", "ingress")) == 2
+
+    def test_filters_of_others_may_come_and_go(self, netns, kept):
+        before = shown(netns, "eth0", "egress")
+        tc(netns, "filter add dev eth0 egress pref 5 protocol ip u32 match u32 0 0 classid 1:7")
+        tc(netns, "filter del dev eth0 egress pref 5 protocol ip")
+        kept.turn()
+        assert shown(netns, "eth0", "egress") == before
+
+    def test_what_the_keeper_removes_itself_does_not_come_back(self, netns, kept):
+        netns.ip("link set eth0 down", "link set eth0 name other")
+        kept.turn()
+        time.sleep(QUIET)
+        kept.keeper.sync()
+        assert "clsact" not in qdiscs(netns, "other")
 
     def test_new_programs_replace_the_old_everywhere(self, netns, kept):
         newer = Loaded()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tcnat.devices import Change, DeviceEvent, DeviceTable, Listed, Patterns, role_of
 from tcnat.errors import TcnatError
 from tcnat.filters import Role
-from tcnat.links import Link, LinkGone, ListingEnd
+from tcnat.links import FilterLost, Link, LinkGone, ListingEnd
 
 ETHER, LOOPBACK = 1, 772
 PATTERNS = Patterns(network=("eth0",), workload=("veth*", "bridge:cni*"))
@@ -153,6 +153,14 @@ def test_a_device_that_comes_during_a_listing_is_not_gone_after_it():
         ("gone", "eth0", "network"),
         ("listed", "", ""),
     ]
+
+
+def test_a_served_device_that_lost_a_filter_is_to_be_seen_to():
+    table = DeviceTable(PATTERNS)
+    told(table, link(2, "eth0"), link(3, "dummy0"))
+    assert told(table, FilterLost(2), FilterLost(3), FilterLost(4)) == [("came", "eth0", "network")]
+    told(table, link(2, "eth9"))
+    assert told(table, FilterLost(2)) == []
 
 
 NAMES = st.sampled_from(["eth0", "veth1", "veth2", "tap1", "cni0", "lo0"])
