@@ -114,7 +114,7 @@ inline_always int make_unreachable(struct __sk_buff *skb, struct packet *p)
     u.icmp.rest = 0;
 #if FAMILY == 6
     pseudo = pseudo_sum((struct addresses *)&p->key.source, PROTOCOL_ICMP6, UNREACHABLE_PAYLOAD);
-    if (p->key.protocol == PROTOCOL_UDP && is_partial(p) && p->link & LINK_WORKLOAD)
+    if (p->key.protocol == PROTOCOL_UDP && is_partial(p))
         u.icmp.rest = (__u32)pseudo << 16;
 #endif
     sum = (__u32)bpf_csum_diff(0, 0, (__be32 *)&u.icmp, UNREACHABLE_PAYLOAD, 0);

@@ -203,13 +203,6 @@ int trace_decided(struct __sk_buff *skb)
     return p.verdict;
 }
 
-#if FAMILY == 6
-int egress_walk(struct __sk_buff *skb)
-{
-    return egress(skb, 1);
-}
-#endif
-
 /* A flow begins, or begins anew. */
 int egress_new(struct __sk_buff *skb)
 {

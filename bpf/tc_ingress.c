@@ -125,13 +125,6 @@ int ingress_trace(struct __sk_buff *skb)
     return TC_PASS;
 }
 
-#if FAMILY == 6
-int ingress_walk(struct __sk_buff *skb)
-{
-    return ingress(skb, 1);
-}
-#endif
-
 /* The rest of a reply's datagram. */
 int ingress_fragment(struct __sk_buff *skb)
 {

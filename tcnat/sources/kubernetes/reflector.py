@@ -28,7 +28,7 @@ WATCH_SECONDS = (300, 600)
 """How long one watch goes on: chosen anew each time, so that not all agents come back at once."""
 SHORT_WATCH = 1.0
 IDLE_SECONDS = 90.0
-"""Without as much as a bookmark for so long, a watch is taken for dead; to watch on from there costs next to nothing."""
+"""Without as much as a bookmark for so long, a watch is taken for dead; watching on from there costs nearly nothing."""
 FIRST_BACK_OFF, LAST_BACK_OFF = 0.5, 30.0
 GONE, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 410, 401, 403, 404
 
