@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Checksums, mended by the difference (RFC 1624). The kernel's helpers know whether the packet's sum is finished, left to
- * the hardware (CHECKSUM_PARTIAL) or known as a whole (CHECKSUM_COMPLETE):
+ * Checksums, mended by the difference (RFC 1624). The kernel's helpers know whether the packet's sum is finished, left
+ * to the hardware (CHECKSUM_PARTIAL) or known as a whole (CHECKSUM_COMPLETE):
  *
- * - An address is part of the pseudo header: BPF_F_PSEUDO_HDR. That also takes the address's difference out of a COMPLETE
- *   sum. In IPv4 the IP header's own checksum has put it in; IPv6 has none, so there the address itself must be stored with
- *   BPF_F_RECOMPUTE_CSUM.
+ * - An address is part of the pseudo header: BPF_F_PSEUDO_HDR. That also takes the address's difference out of a
+ *   COMPLETE sum. In IPv4 the IP header's own checksum has put it in; IPv6 has none, so there the address itself must
+ *   be stored with BPF_F_RECOMPUTE_CSUM.
  * - A port is not part of it: no flag. Under CHECKSUM_PARTIAL that rightly changes nothing.
  * - A UDP checksum of 0 means "none" and stays: BPF_F_MARK_MANGLED_0, which also turns a sum of 0 into 0xffff.
  */

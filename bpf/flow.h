@@ -13,8 +13,8 @@
 #define RST_WINDOW (1u << 24) /* how far behind the last acknowledgement a RST's sequence number may lie */
 
 /*
- * A flow carries its state's time-out, so that finding one needs no other look-up. The time-outs are a map of their own, as
- * a variable index into a map's value makes the verifiers before 4.14 stop pruning for the whole program.
+ * A flow carries its state's time-out, so that finding one needs no other look-up. The time-outs are a map of their
+ * own, as a variable index into a map's value makes the verifiers before 4.14 stop pruning for the whole program.
  */
 inline_always __u32 timeout_of(__u8 state, __u8 protocol)
 {
@@ -148,7 +148,8 @@ inline_always __u8 tcp_follow(struct packet *p, struct flow *own, struct flow *o
         }
         return state;
     }
-    if ((state == OPENING_ANSWERED && p->key.direction == FORWARD && flags & TCP_ACK && p->acknowledgement == own->ack) ||
+    if ((state == OPENING_ANSWERED && p->key.direction == FORWARD && flags & TCP_ACK &&
+         p->acknowledgement == own->ack) ||
         (state == PICKED_UP && p->key.direction == REPLY)) {
         *promoted = 1;
         state = OPEN;

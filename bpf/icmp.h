@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * ICMP errors quote the packet that they are about (RFC 792, RFC 4443). The quote of a translated packet is put into the
- * other side's terms: its addresses and ports, its own checksums where they are quoted, and the checksum around it all.
+ * ICMP errors quote the packet that they are about (RFC 792, RFC 4443). The quote of a translated packet is put into
+ * the other side's terms: its addresses and ports, its own checksums where they are quoted, and the checksum around it
+ * all.
  */
 #ifndef TCNAT_ICMP_H
 #define TCNAT_ICMP_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
  * The maps by name. Their real types, sizes and flags are in tcnat/layout.py: what is compiled here is only what the
- * instructions need (a name, a key, a value), so that one bytecode serves every kernel and every size. See docs/maps.md.
+ * instructions need (a name, a key, a value), so that one bytecode serves every kernel and every size. See
+ * docs/maps.md.
  */
 #ifndef TCNAT_MAPS_H
 #define TCNAT_MAPS_H
@@ -49,7 +50,8 @@ enum tail {
     TAIL_INGRESS_REWRITE = 18,
 };
 
-/* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing. */
+/* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing.
+ */
 inline_always void go_on(struct __sk_buff *skb, struct packet *p, __u32 tail)
 {
     __u32 zero = 0;

@@ -74,8 +74,8 @@ inline_always __u32 rewrite_reason(struct packet *p)
 }
 
 /*
- * The way out for a packet of a flow. At the client's side later devices must not take the packet for a client's own, and
- * a hairpin turns back.
+ * The way out for a packet of a flow. At the client's side later devices must not take the packet for a client's own,
+ * and a hairpin turns back.
  */
 inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int new_flow, int at_client)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Opening a flow: forgetting the one that stood there, finding a reply tuple that is nobody else's, writing both halves. */
+/* Opening a flow: forgetting the one that stood there, finding a reply tuple that is nobody else's, writing both
+ * halves. */
 #ifndef TCNAT_OPEN_H
 #define TCNAT_OPEN_H
 

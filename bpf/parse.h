@@ -259,8 +259,8 @@ inline_always void begin(struct __sk_buff *skb, struct packet *p, __u8 direction
 }
 
 /*
- * Read a packet that is plain: TCP or UDP, whole, with no options and no extension headers, in perfect order. All others
- * are PARSED_RARE, and parse() tells what they are.
+ * Read a packet that is plain: TCP or UDP, whole, with no options and no extension headers, in perfect order. All
+ * others are PARSED_RARE, and parse() tells what they are.
  */
 inline_always int parse_plain(struct __sk_buff *skb, struct packet *p, __u8 direction)
 {

@@ -2,9 +2,9 @@
 /*
  * From a client: packets to a front end go on to a backend. docs/datapath.md is the specification.
  *
- * tc_egress serves the plain packets of open flows. What is rarer lies behind tail calls, each a program that old verifiers
- * can follow to its end: egress_slow reads any packet and sends it on to the one for a flow that is kept, a new flow, a later
- * fragment, ICMP, or a packet that no front end takes; egress_reject answers what nobody serves.
+ * tc_egress serves the plain packets of open flows. What is rarer lies behind tail calls, each a program that old
+ * verifiers can follow to its end: egress_slow reads any packet and sends it on to the one for a flow that is kept, a
+ * new flow, a later fragment, ICMP, or a packet that no front end takes; egress_reject answers what nobody serves.
  */
 #include "types.h"
 #include "maps.h"

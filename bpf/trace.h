@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Tracing: for each packet that the trace asks for, one record on arrival and one when its fate is decided, both with the
- * packet's bytes, through the events ring. While nobody traces, a packet pays one comparison for it.
+ * Tracing: for each packet that the trace asks for, one record on arrival and one when its fate is decided, both with
+ * the packet's bytes, through the events ring. While nobody traces, a packet pays one comparison for it.
  *
- * The entry program hands a packet to its trace program first, which marks it in the classid (the kernel sets that anew for
- * every filter) and hands it back. The decision's record is a tail call at the very end.
+ * The entry program hands a packet to its trace program first, which marks it in the classid (the kernel sets that anew
+ * for every filter) and hands it back. The decision's record is a tail call at the very end.
  */
 #ifndef TCNAT_TRACE_H
 #define TCNAT_TRACE_H

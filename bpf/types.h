@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * The structs of the maps; tcnat/layout.py describes the same bytes, and a test compares the two. Ports and addresses are
- * in network order. Every struct that is a key or a value has its padding spelled out: old verifiers refuse holes.
+ * The structs of the maps; tcnat/layout.py describes the same bytes, and a test compares the two. Ports and addresses
+ * are in network order. Every struct that is a key or a value has its padding spelled out: old verifiers refuse holes.
  */
 #ifndef TCNAT_TYPES_H
 #define TCNAT_TYPES_H
@@ -17,8 +17,8 @@
 #define inline_always static inline __attribute__((always_inline))
 
 /*
- * Keep a map value's pointer as it came from the look-up. Without, the compiler may carry a pointer to one of its fields
- * across a branch, and verifiers before 4.14 forget what such a pointer is when it is spilled.
+ * Keep a map value's pointer as it came from the look-up. Without, the compiler may carry a pointer to one of its
+ * fields across a branch, and verifiers before 4.14 forget what such a pointer is when it is spilled.
  */
 #define keep_pointer(pointer) asm volatile("" : "+r"(pointer))
 
@@ -35,12 +35,12 @@ struct service_key {
 
 /* Flags of struct service. */
 #define SERVICE_FRONT_END 1u
-#define SERVICE_DIRECT 2u           /* a backend's own address and port */
-#define SERVICE_ADDRESS 4u          /* port 0: an address that some front end has */
-#define SERVICE_BACKEND_ADDRESS 8u  /* port 0: an address that some backend has */
-#define SERVICE_REJECT 16u          /* no endpoint */
-#define SERVICE_DROP 32u            /* no endpoint on this node under a Local policy */
-#define SERVICE_DRAINING 64u        /* gone: what is open goes on, nothing new starts */
+#define SERVICE_DIRECT 2u          /* a backend's own address and port */
+#define SERVICE_ADDRESS 4u         /* port 0: an address that some front end has */
+#define SERVICE_BACKEND_ADDRESS 8u /* port 0: an address that some backend has */
+#define SERVICE_REJECT 16u         /* no endpoint */
+#define SERVICE_DROP 32u           /* no endpoint on this node under a Local policy */
+#define SERVICE_DRAINING 64u       /* gone: what is open goes on, nothing new starts */
 
 struct service {
     __u32 base;     /* first slot */
@@ -103,7 +103,8 @@ struct flow {
     __u32 generation;
     __u32 service;
     __u32 seen; /* seconds */
-    __u32 ack;  /* the last acknowledgement number that this half's sender sent; while OPENING_ANSWERED, the one awaited */
+    __u32
+        ack; /* the last acknowledgement number that this half's sender sent; while OPENING_ANSWERED, the one awaited */
     __u32 timeout; /* seconds, the state's */
     __u8 state;
     __u8 flags;
@@ -225,22 +226,22 @@ struct packet {
     struct flow_key key; /* on arrival; direction says which program reads it */
     __u64 now;           /* nanoseconds */
     __u32 seconds;
-    __u32 length;        /* of the frame */
-    __u32 network;       /* offset of the IP header */
-    __u32 transport;     /* offset of the transport header, behind options and extension headers */
-    __u32 end;           /* offset behind the last byte that the IP header claims */
-    __u32 sequence;      /* TCP, host order */
+    __u32 length;    /* of the frame */
+    __u32 network;   /* offset of the IP header */
+    __u32 transport; /* offset of the transport header, behind options and extension headers */
+    __u32 end;       /* offset behind the last byte that the IP header claims */
+    __u32 sequence;  /* TCP, host order */
     __u32 acknowledgement;
     __u32 fragment_id;
-    __s32 verdict;       /* for a trace: what was decided */
-    __u32 new_flow;      /* 1: it begins one */
-    __u16 checksum;      /* of TCP or UDP, as it stands */
-    __u8 tcp_flags;      /* of SCTP: TCP_SYN for an INIT */
-    __u8 tcp_header;     /* bytes */
-    __u8 fragment;       /* enum fragment_kind */
-    __u8 link;           /* LINK_*, TRACE_* */
-    __u8 reason;         /* why a tail call was made, where it needs one */
-    __u8 plain;          /* no IP options, no extension headers */
+    __s32 verdict;   /* for a trace: what was decided */
+    __u32 new_flow;  /* 1: it begins one */
+    __u16 checksum;  /* of TCP or UDP, as it stands */
+    __u8 tcp_flags;  /* of SCTP: TCP_SYN for an INIT */
+    __u8 tcp_header; /* bytes */
+    __u8 fragment;   /* enum fragment_kind */
+    __u8 link;       /* LINK_*, TRACE_* */
+    __u8 reason;     /* why a tail call was made, where it needs one */
+    __u8 plain;      /* no IP options, no extension headers */
 };
 
 #define TCP_FIN 0x01

@@ -41,8 +41,6 @@
 /* clang-format on */
 
 #define REASON_NUMBER(number, name, verdict, words) REASON_##name = number,
-enum reason {
-    REASONS(REASON_NUMBER)
-};
+enum reason { REASONS(REASON_NUMBER) };
 
 #endif
