@@ -157,12 +157,30 @@ def tail_calls() -> Result:
 
 
 def jit() -> Result:
-    """Whether programs are compiled to machine code."""
+    """Whether programs are compiled to machine code: what /proc says of one that was just loaded (from 4.10 on), else
+    the setting, which is shown in the first network namespace only."""
     try:
-        enabled = JIT.read_text().strip() != "0"
+        program = Program.load(passing(), "probe")
+        compiled = _descriptor_fact(program.fd, "prog_jited")
+    except BpfError as error:
+        return untried(str(error))
+    try:
+        setting = JIT.read_text().strip()
     except OSError:
-        return missing("the kernel has no compiler for this architecture")
-    return there() if enabled else missing("net.core.bpf_jit_enable is 0")
+        setting = None
+    if compiled is None and setting is None:
+        return untried(f"{JIT} is not shown here")
+    if compiled == "1" or (compiled is None and setting != "0"):
+        return there()
+    return missing("net.core.bpf_jit_enable is 0" if setting == "0" else "the kernel does not compile")
+
+
+def _descriptor_fact(fd: int, name: str) -> str | None:
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+        fact, _, value = line.partition(":")
+        if fact == name:
+            return value.strip()
+    return None
 
 
 def memlock(needed: int) -> Result:

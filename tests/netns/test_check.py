@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import struct
 import subprocess
 import sys
 import time
@@ -14,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from tcnat import probes
+from tcnat.assemble import passing
 from tcnat.bpf import BpfError, Map, Program
+from tcnat.bytecode import bytecode
 from tcnat.check import Floor, check, kernel_results, probe_datapath
 from tcnat.features import FEATURES, KERNEL_GROUPS
-from tcnat.layout import MapType
+from tcnat.layout import Family, MapType
 from tcnat.links import NetlinkFailure
 from tcnat.netlink import Netlink
 from tcnat.probes import State
@@ -89,6 +92,18 @@ def test_each_helper_is_really_called_with_its_arguments(monkeypatch, name):
         assert state(name) is State.MISSING
 
 
+@pytest.mark.parametrize("family", Family)
+def test_each_helper_that_the_programs_call_is_probed(family):
+    calls = {
+        immediate
+        for program in bytecode(family).programs
+        for operation, registers, _, immediate in struct.iter_unpack("=BBhi", program.instructions)
+        if operation == 0x85 and registers >> 4 == 0
+    }
+    assert calls
+    assert calls <= {number for number, _ in probes.HELPERS.values()}
+
+
 @pytest.mark.parametrize(("kind", "floor"), [(MapType.LRU_HASH, Floor.SWEPT), (MapType.PERCPU_ARRAY, Floor.NONE)])
 def test_a_map_type_that_the_kernel_does_not_know(monkeypatch, kind, floor):
     really = Map.create
@@ -130,6 +145,38 @@ def test_a_program_array_that_refuses_a_program_is_the_end(monkeypatch):
 
     monkeypatch.setattr(Map, "update", refuse)
     assert state("tail calls") is State.MISSING
+
+
+@pytest.mark.parametrize(
+    ("compiled", "setting", "state", "detail"),
+    [
+        pytest.param("1", None, State.THERE, "", id="in a pod's namespace, where the setting is not shown"),
+        pytest.param("1", "0", State.THERE, "", id="where the setting does not matter"),
+        pytest.param("0", "0", State.MISSING, "net.core.bpf_jit_enable is 0", id="switched off"),
+        pytest.param("0", "1", State.MISSING, "the kernel does not compile", id="a kernel that has none"),
+        pytest.param(None, "1", State.THERE, "", id="on 4.9, on"),
+        pytest.param(None, "0", State.MISSING, "net.core.bpf_jit_enable is 0", id="on 4.9, off"),
+        pytest.param(None, None, State.UNTRIED, "is not shown here", id="on 4.9 in a pod's namespace"),
+    ],
+)
+def test_jit(monkeypatch, tmp_path, compiled, setting, state, detail):
+    if setting is not None:
+        (tmp_path / "jit").write_text(f"{setting}\n")
+    monkeypatch.setattr(probes, "JIT", tmp_path / "jit")
+    monkeypatch.setattr(probes, "_descriptor_fact", lambda fd, name: compiled)
+    found = probes.jit()
+    assert found.state is state
+    assert detail in found.detail
+
+
+def test_jit_agrees_with_bpftool():
+    """Its list says of each program whether it is compiled."""
+    program = Program.load(passing(), "jit")
+    facts = dict(line.split(":", 1) for line in Path(f"/proc/self/fdinfo/{program.fd}").read_text().splitlines())
+    shown = subprocess.run(
+        ["bpftool", "-j", "prog", "show", "id", facts["prog_id"].strip()], capture_output=True, text=True, check=True
+    )
+    assert (probes.jit().state is State.THERE) is json.loads(shown.stdout)["jited"]
 
 
 @pytest.mark.parametrize(

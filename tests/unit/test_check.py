@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tcnat import bytecode, probes, surroundings
+from tcnat import probes, surroundings
 from tcnat.assemble import CONTEXT, STACK, MapArgument, calling, passing
 from tcnat.check import Finding, Floor, Report, Verdict, findings, verdict
 from tcnat.cli.check import plain, shown
 from tcnat.features import FEATURES, Need
-from tcnat.layout import Family
 from tcnat.probes import State, missing, there, untried
 from tcnat.tables import Output
 
@@ -86,20 +85,6 @@ class TestFeatures:
         assert len(rows) == 1
         assert f"| {feature.need} |" in rows[0]
 
-    @pytest.mark.parametrize("family", Family)
-    def test_each_helper_that_the_programs_call_is_probed(self, family):
-        code = bytecode.cached(family)
-        if code is None:
-            pytest.skip("the programs are not compiled")
-        calls = {
-            immediate
-            for program in code.programs
-            for operation, registers, _, immediate in struct.iter_unpack("=BBhi", program.instructions)
-            if operation == 0x85 and registers >> 4 == 0
-        }
-        assert calls
-        assert calls <= {number for number, _ in probes.HELPERS.values()}
-
 
 class TestAssembler:
     def test_passing(self):
@@ -154,14 +139,6 @@ class TestFiles:
         assert surroundings.cgroup2(mounts).state is State.MISSING
         mounts.write_text("none /sys/fs/cgroup cgroup2 rw 0 0\n")
         assert surroundings.cgroup2(mounts).detail == "mounted at /sys/fs/cgroup; tcnat does not use it"
-
-    @pytest.mark.parametrize(("content", "state"), [("1\n", State.THERE), ("2\n", State.THERE), ("0\n", State.MISSING)])
-    def test_jit(self, tmp_path, monkeypatch, content, state):
-        (tmp_path / "jit").write_text(content)
-        monkeypatch.setattr(probes, "JIT", tmp_path / "jit")
-        assert probes.jit().state is state
-        monkeypatch.setattr(probes, "JIT", tmp_path / "none")
-        assert probes.jit().state is State.MISSING
 
 
 class TestNetfilter:
