@@ -11,7 +11,8 @@ from typing import NamedTuple
 from tcnat.layout import SERVICE, Family, ServiceFlag, port_number
 from tcnat.model import FrontEndKey, Protocol
 
-_FRONT_END, _DIRECT, _DRAINING = int(ServiceFlag.FRONT_END), int(ServiceFlag.DIRECT), int(ServiceFlag.DRAINING)
+_FRONT_END, _DIRECT = int(ServiceFlag.FRONT_END), int(ServiceFlag.DIRECT)
+_REJECT, _DRAINING = int(ServiceFlag.REJECT), int(ServiceFlag.DRAINING)
 _SERVICE_ADDRESS, _BACKEND_ADDRESS = int(ServiceFlag.SERVICE_ADDRESS), int(ServiceFlag.BACKEND_ADDRESS)
 _OF_FRONT_ENDS = int(ServiceFlag.FRONT_END | ServiceFlag.REJECT | ServiceFlag.DROP | ServiceFlag.DRAINING)
 _ANY_PORT = b"\0\0\0\0"
@@ -33,6 +34,11 @@ class Front(NamedTuple):
         """Whether only open connections go on."""
         return bool(self.flags & _DRAINING)
 
+    @property
+    def unusable(self) -> Front:
+        """What it is taken for where it is damaged."""
+        return Front(0, 0, self.service, 0, _FRONT_END | _REJECT)
+
     @classmethod
     def read(cls, value: bytes) -> Front:
         """From a front end's value."""
@@ -40,8 +46,6 @@ class Front(NamedTuple):
         return cls(base, slots, service, affinity, flags & _OF_FRONT_ENDS)
 
 
-UNUSABLE = Front(0, 0, 0, 0, int(ServiceFlag.FRONT_END | ServiceFlag.REJECT))
-"""What a damaged front end is taken for."""
 _WITHOUT_FRONT_END = {flags: _codec.pack(0, 0, 0, 0, flags) for flags in range(16)}
 
 

@@ -84,7 +84,7 @@ class _Change:
         self._front_addresses: Counter[bytes] = Counter()  # by address key
         for key, new in decision.fronts.items():
             old = present.front(key)
-            if old != new or key in present.damaged:
+            if old != new:
                 self._count_front(key, old, -1)
                 self._count_front(key, new, 1)
 
@@ -95,7 +95,7 @@ class _Change:
             self._run_users[front.base] += change
         if front.service:
             self._service_users[front.service] += change
-        if not front.draining and (change > 0 or key not in self._present.damaged):
+        if not front.draining:
             self._front_addresses[address_key(key)] += change
 
     def unused_runs(self) -> list[int]:
@@ -114,18 +114,23 @@ class _Change:
         return _unused(holders, present.run_count, present.idle_backends)
 
     def entries(self, freed: Iterable[int]) -> dict[_Rank, list[Step]]:
-        """The services entries to write or remove when the ``freed`` backend ids go."""
+        """The services entries to write or remove when the ``freed`` backend ids go. There is room for the new ones of
+        the decision, which has seen to it."""
         present, decided = self._present, self._decision.fronts
         users = self._backend_users(freed)
+        room = present.services_limit - len(present.services)
         found: dict[_Rank, list[Step]] = {rank: [] for rank in _Rank}
         for key in dict.fromkeys((*decided, *self._front_addresses, *users, *sorted(present.dirty))):
             fronts = present.front_addresses.get(key, 0) + self._front_addresses.get(key, 0)
             extra = extra_flags(key, fronts, present.backend_uses.get(key, 0) + users.get(key, 0))
             front = decided[key] if key in decided else present.front(key)
-            value = service_value(front, extra)
-            if value != present.services.get(key):
-                step = RemoveService(key) if value is None else WriteService(key, value)
-                found[self._rank(key, front, extra)].append(step)
+            value, old = service_value(front, extra), present.services.get(key)
+            is_new = old is None and value is not None
+            if value == old or (is_new and not room):  # without room, what is dirty stays so
+                continue
+            room -= is_new
+            step = RemoveService(key) if value is None else WriteService(key, value)
+            found[self._rank(key, front, extra)].append(step)
         return found
 
     def _backend_users(self, freed: Iterable[int]) -> Counter[bytes]:

@@ -83,7 +83,7 @@ def difference(present: Present, wanted: Mapping[FrontEndKey, FrontEnd]) -> dict
 def _plan(present: Present, decision: Decision, unfit: Iterable[Unfit] = ()) -> Plan:
     steps = ordered(present, decision)
     frees = any(isinstance(step, FreeRun | FreeBackend | RemoveService) for step in steps)
-    mends = not present.damaged.isdisjoint(decision.fronts)  # which ends the quarantine of what they name
+    mends = bool(present.damaged.keys() & decision.fronts.keys())  # which ends the quarantine of what they name
     return Plan(steps, tuple(unfit), frees or mends)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tcnat.allocate import Numbers, Runs
-from tcnat.entries import UNUSABLE, Front, address_key, extra_flags, is_front_end, service_value
+from tcnat.entries import Front, address_key, extra_flags, is_front_end, service_value
 from tcnat.layout import Family
 from tcnat.model import ServicePortName
 from tcnat.steps import (
@@ -62,7 +62,9 @@ class Present:
         self.services_limit = services
         self.services: dict[bytes, bytes] = {}  # what the services map holds
         self.draining: set[bytes] = set()
-        self.damaged: set[bytes] = set()  # front ends that cannot be served as they stand
+        self.damaged: dict[
+            bytes, Front
+        ] = {}  # front ends that cannot be served as they stand -> what they are taken for
         self.quarantine: list[tuple[int, int]] = []  # runs that damaged front ends may still name
         self.dirty: set[bytes] = set()
         self.runs: dict[int, Run] = {}  # by base
@@ -85,11 +87,11 @@ class Present:
         self.backend_uses = Uses()  # endpoint or its address key -> backend ids
 
     def front(self, key: bytes) -> Front | None:
-        """The front end under a services key; a damaged one as :data:`UNUSABLE`."""
+        """The front end under a services key."""
         value = self.services.get(key)
         if value is None or not is_front_end(key, value):
             return None
-        return UNUSABLE if key in self.damaged else Front.read(value)
+        return self.damaged.get(key) or Front.read(value)
 
     def fronts(self) -> Iterator[tuple[bytes, Front]]:
         """Every front end."""
@@ -128,10 +130,6 @@ class Present:
         """Follow a step that was carried out."""
         self._recorders[type(step)](self, step)
 
-    def use_address(self, key: bytes, change: int) -> None:
-        """Count a front end more or less at the address of ``key``."""
-        self.front_addresses.add(address_key(key), change)
-
     def use_endpoint(self, endpoint: bytes, change: int) -> None:
         """Count a backend id more or less for an endpoint."""
         self.backend_uses.add(endpoint, change)
@@ -147,8 +145,8 @@ class Present:
             self._use_service(front.service, change)
         if front.draining:
             (self.draining.add if change > 0 else self.draining.discard)(key)
-        elif key not in self.damaged:
-            self.use_address(key, change)
+        else:
+            self.front_addresses.add(address_key(key), change)
 
     def _use_service(self, service: int, change: int) -> None:
         if service not in self.service_uses:
@@ -164,7 +162,7 @@ class Present:
             number for number, endpoint in enumerate(self.endpoints) if endpoint and not self.run_counts[number]
         )
         keys = self.services.keys() | self.backend_uses.keys() | self.front_addresses.keys()
-        self.dirty = {key for key in keys if self.expected(key) != self.services.get(key)}
+        self.dirty = {key for key in keys - self.damaged.keys() if self.expected(key) != self.services.get(key)}
 
     def use_run(self, base: int, run: Run) -> None:
         """A run that stands in the slots map, whose slots are taken already."""
@@ -226,7 +224,7 @@ class Present:
             self.use_front(key, new, 1)
 
     def _repaired(self, key: bytes) -> None:
-        self.damaged.discard(key)
+        self.damaged.pop(key, None)
         if not self.damaged:
             for base, count in self.quarantine:
                 self.free_slots.give(base, count)

@@ -58,20 +58,19 @@ class _Recovery:
         top = 0
         for key, front in fronts:
             if not self._sound(key, front, top):
-                present.damaged.add(key)
+                present.damaged[key] = front.unusable
                 self.named.append((front.base, front.slots))
             elif front.slots:
                 top = max(top, front.base + front.slots)
         self._take_slots()
         for key, front in present.fronts():
-            if key not in present.damaged:
-                present.use_front(key, front, 1)
+            present.use_front(key, front, 1)
         self._keep_strangers()
         present.inspect()
 
     def _sound(self, key: bytes, front: Front, top: int) -> bool:
-        """Whether a front end can be served as it stands; keeps its run and backends if so. ``top`` is where the sound
-        runs that were met so far end."""
+        """Whether a front end can be served as it stands; keeps its backends and run. ``top`` is where the sound runs
+        end that were met so far."""
         if not front.service:
             return False
         if not front.slots:
@@ -79,31 +78,29 @@ class _Recovery:
         standing = self.present.runs.get(front.base)
         if standing is not None:
             return standing.count == front.slots and self._owns(key, front.service, standing.numbers)
-        numbers = self._numbers(front)
-        if front.base < top or not numbers or not self._owns(key, front.service, numbers):
+        held = self.slots[front.base : front.base + front.slots]
+        numbers = self._numbers(held)
+        if not numbers or not self._owns(key, front.service, numbers):
             return False
         for number in numbers:
             self._keep_backend(key, front.service, number)
+        if front.base < top or self._table(numbers, front.slots) != held:
+            return False
         self.present.use_run(front.base, Run(front.slots, numbers))
         return True
 
-    def _numbers(self, front: Front) -> tuple[int, ...]:
-        """The ids of a front end's backends in the backends' order; none if its run is not their table."""
-        held = self.slots[front.base : front.base + front.slots]
-        if len(held) < front.slots:
-            return ()
-        found: list[tuple[Backend, int]] = []
-        for number in set(held):
-            backend = self.backends[number] if number < len(self.backends) else None
-            if backend is None:
-                return ()
-            found.append((backend, number))
-        found.sort()
-        numbers = tuple(number for _, number in found)
-        if not self.is_size(front.slots, len(found)):
-            return ()
-        table = maglev.table([backend for backend, _ in found], front.slots)
-        return numbers if array("I", map(numbers.__getitem__, table)) == held else ()
+    def _numbers(self, held: Iterable[int]) -> tuple[int, ...]:
+        """The ids among these slots that are a backend's, in the backends' order."""
+        in_map = (number for number in set(held) if number < len(self.backends))
+        found = sorted((backend, number) for number in in_map if (backend := self.backends[number]) is not None)
+        return tuple([number for _, number in found])
+
+    def _table(self, numbers: tuple[int, ...], slots: int) -> array[int] | None:
+        """What the slots of these backends should hold; None if there cannot be so many."""
+        if not self.is_size(slots, len(numbers)):
+            return None
+        backends = [backend for number in numbers if (backend := self.backends[number]) is not None]
+        return array("I", map(numbers.__getitem__, maglev.table(backends, slots)))
 
     def _owns(self, key: bytes, service: int, numbers: Iterable[int]) -> bool:
         """Whether nothing says that one of the backend ids belongs to another service or protocol."""
@@ -130,10 +127,10 @@ class _Recovery:
         )
 
     def _keep_strangers(self) -> None:
-        """Backends that no sound run holds: nobody knows whose they are, so the next plan frees them."""
+        """Backends that nobody knows the owner of: the next plan frees them."""
         present = self.present
         for number, backend in enumerate(self.backends):
-            if backend is not None and (number >= len(present.endpoints) or not present.run_counts[number]):
+            if backend is not None and (number >= len(present.endpoints) or present.endpoints[number] is None):
                 present.grow(number)
                 present.backend_numbers.claim(number)
                 present.idle_backends.add(number)

@@ -6,13 +6,11 @@ takes its text from the row.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-import click
 import msgspec
 
 Row = TypeVar("Row")
@@ -71,8 +69,8 @@ def watch(
     *,
     seconds: float,
     clear: bool,
-    echo: Callable[[str], object] = click.echo,
-    sleep: Callable[[float], object] = time.sleep,
+    echo: Callable[[str], object],
+    sleep: Callable[[float], object],
 ) -> None:
     """Print what ``draw`` gives again and again, until interrupted. ``clear`` begins each time on an empty screen;
     without it, what has not changed is not printed again."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import Any, TypeVar
 
 import click
@@ -47,7 +48,7 @@ class Screen:
         if self.seconds is None:
             click.echo(draw())
         else:
-            watch(draw, seconds=self.seconds, clear=self.is_table and sys.stdout.isatty())
+            watch(draw, seconds=self.seconds, clear=self.is_table and sys.stdout.isatty(), echo=click.echo, sleep=sleep)
 
 
 def on_screen(command: Callable[..., Any]) -> Callable[..., Any]:

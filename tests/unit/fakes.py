@@ -75,9 +75,9 @@ class FakeMap:
 
 
 def fake_maps(family: Family = Family.IPV4, *, lru: bool = True, **entries: int) -> dict[str, FakeMap]:
-    """A family's maps; ``entries`` sizes some of them."""
+    """A family's maps, small ones; ``entries`` sizes some of them."""
     return {
-        name: FakeMap(layout, family, entries.get(name, 0), None if lru else layout.without_lru)
+        name: FakeMap(layout, family, entries.get(name, min(layout.entries, 4096)), None if lru else layout.without_lru)
         for name, layout in MAPS.items()
     }
 
@@ -96,8 +96,7 @@ class Seen:
 
 @dataclass
 class Contents:
-    """The services, slots and backends maps of a family as plain dicts, and what they say. Shares no code with tcnat but
-    the flags."""
+    """The services, slots and backends maps of a family, and what they say. Shares no code with tcnat but the flags."""
 
     family: Family
     services: Mapping[bytes, bytes]

@@ -109,18 +109,18 @@ def recovered(contents: Contents, services: int, slots: int, backends: int) -> P
 
 def check_holds(contents: Contents, wanted: Mapping[FrontEndKey, FrontEnd]) -> None:
     seen = contents.front_ends()
-    draining = {key for key, front in seen.items() if front.flags & ServiceFlag.DRAINING}
+    draining = {key for key, found in seen.items() if found.flags & ServiceFlag.DRAINING}
     assert seen.keys() - draining == wanted.keys()
     names, owners = {}, {}
-    for key, front_end in wanted.items():
+    for key, front in wanted.items():
         found = seen[key]
-        assert found.flags & ~HELPERS == expected_flags(front_end)
-        assert found.affinity == front_end.affinity_seconds
-        assert set(found.shares) == set(front_end.backends)
+        assert found.flags & ~HELPERS == expected_flags(front)
+        assert found.affinity == front.affinity_seconds
+        assert set(found.shares) == set(front.backends)
         if found.shares:
             assert max(found.shares.values()) - min(found.shares.values()) <= 1
-        assert names.setdefault(found.service, front_end.service) == front_end.service
-        assert owners.setdefault(("id", front_end.service), found.service) == found.service
+        assert names.setdefault(found.service, front.service) == front.service
+        assert owners.setdefault(("id", front.service), found.service) == found.service
         for backend, number in found.ids.items():
             assert owners.setdefault(number, (found.service, backend)) == (found.service, backend)
     assert all(seen[key].service for key in seen)
@@ -388,6 +388,68 @@ def test_service_ids_are_kept_over_a_restart_even_if_a_new_front_end_is_met_firs
     assert numbers(bench, WEB) == before
 
 
+def test_after_a_restart_one_service_id_never_goes_to_two_services() -> None:
+    twin = front_end("10.96.0.7", "web", "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    bench = served(WEB, twin)
+    bench.restart()
+    bench.apply({WEB.key: WEB, twin.key: replace(twin, service=OTHER.service)})
+    bench.check()
+
+
+def test_a_front_end_that_names_a_part_of_anothers_run_is_mended() -> None:
+    bench = served(WEB, OTHER)
+    slots = bench.contents.slots
+    pair = next(at for at in range(1, 162) if slots[at] == slots[at + 1])  # looks like the table of one backend
+    key = raw_key(OTHER.key.address, 80, Protocol.TCP)
+    bench.contents.services[key] = struct.pack("=5I", pair, 2, 1, 0, ServiceFlag.FRONT_END)
+    bench.restart()
+    assert set(bench.present.damaged) == {key}
+    full_plan(bench)
+    bench.check()
+
+
+def test_a_slot_that_is_not_as_it_should_be_makes_its_front_ends_run_be_written_anew() -> None:
+    bench = served(WEB)
+    right = bench.contents.slots[:163]
+    wrong = bench.contents.slots[5] = next(number for number in (1, 2, 3) if number != right[5])
+    bench.restart()
+    steps = full_plan(bench).steps
+    assert [step.slots() for step in steps if isinstance(step, WriteRun)] == [right]
+    assert wrong in right
+
+
+def test_a_front_end_with_anothers_backend_ids_gets_its_own() -> None:
+    bench = served(WEB, OTHER)
+    web, other = (raw_key(each.key.address, 80, Protocol.TCP) for each in (WEB, OTHER))
+    base, count, _, _, flags = struct.unpack("=5I", bench.contents.services[web])
+    bench.contents.services[other] = struct.pack("=5I", base, count, 2, 0, flags)
+    bench.restart()
+    assert set(bench.present.damaged) == {other}
+    full_plan(bench)
+    bench.check()
+
+
+def test_slots_that_a_damaged_front_end_names_are_not_used_before_it_is_mended() -> None:
+    bench = served(WEB)
+    key = raw_key(OTHER.key.address, 80, Protocol.TCP)
+    bench.contents.services[key] = struct.pack("=5I", 100, 300, 9, 0, ServiceFlag.FRONT_END)
+    bench.restart()
+    assert bench.present.quarantine == [(163, 237)]  # what of it is not WEB's
+    bench.wanted[OTHER.key] = OTHER
+    [run] = [step for step in full_plan(bench).steps if isinstance(step, WriteRun)]
+    assert run.base >= 400
+    assert bench.present.free_slots.left == bench.limits[1] - 163 - 2
+    bench.check()
+
+
+def test_backend_0_is_nobodys_whatever_the_map_says() -> None:
+    bench = served(OTHER)
+    bench.contents.backends[0] = bench.contents.backends[1]
+    bench.contents.write_slots(0, [0, 0])
+    bench.restart()
+    assert set(bench.present.damaged) == {raw_key(OTHER.key.address, 80, Protocol.TCP)}
+
+
 def test_no_room_in_services_names_the_map_and_its_size() -> None:
     bench = Bench(services=4)
     decided = bench.apply({OTHER.key: OTHER, WEB.key: WEB})
@@ -432,7 +494,7 @@ def test_new_front_ends_leave_room_to_switch_those_that_are_served() -> None:
     assert len(decided.unfit) == 80 - 63
     for step in decided.steps:
         bench.run(step)
-    moved = replace(many[0], backends=many[0].backends[:1] + (Backend(parse_address("10.0.0.9"), 8080),))
+    moved = replace(many[0], backends=(*many[0].backends[:1], Backend(parse_address("10.0.0.9"), 8080)))
     assert not plan(bench.present, {moved.key: moved}).unfit
 
 
