@@ -45,8 +45,7 @@ def load(front_ends: FrontEnds, settings: Settings) -> dict[Family, Loaded]:
 
 def _load_family(family: Family, front_ends: FrontEnds, settings: Settings) -> Loaded:
     loaded = load_private(family)
-    store = MapStore(family, loaded.maps)
-    store.read()
+    store = MapStore(family, loaded.maps)  # of maps that are new: there is nothing to read
     store.write_settings(settings)
     store.sync({key: front_end for key, front_end in front_ends.items() if key.family == family})
     if store.unfit:
