@@ -8,6 +8,7 @@
 #define TCNAT_MAPS_H
 
 #include "types.h"
+#include "packet.h"
 
 BPF_TABLE("hash", struct service_key, struct service, services, 1);
 BPF_TABLE("array", __u32, __u32, slots, 1);
