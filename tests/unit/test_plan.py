@@ -318,6 +318,15 @@ def test_front_ends_of_a_service_share_one_run_of_slots() -> None:
     assert len(bench.present.runs) == 1
 
 
+def test_a_run_that_was_freed_is_not_shared_any_more() -> None:
+    both = replace(WEB, backends=WEB.backends[:2])
+    first, second = (front_end(f"10.96.0.{n}", "web", f"10.0.0.{n - 10}") for n in (11, 12))
+    bench = served(both, first, second)  # whose backends stand while the run of both goes
+    bench.apply({WEB.key: replace(WEB, backends=WEB.backends[:1])})
+    bench.apply({WEB.key: both})
+    bench.check()
+
+
 @pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.SCTP])
 def test_a_front_end_that_goes_drains_until_it_has_no_flow(protocol: Protocol) -> None:
     web = front_end("10.96.0.1", "web", "10.0.0.1", protocol=protocol)
