@@ -34,7 +34,7 @@ _CHECKSUM_AT = {TCP: 16, UDP: 6}
 
 
 class Parts(NamedTuple):
-    """An IP packet taken apart. ``transport`` is what follows the IP headers; ``offset`` and ``more`` tell fragments."""
+    """An IP packet taken apart. ``transport`` is what follows the headers; ``offset`` and ``more`` tell fragments."""
 
     network: bytes
     transport: bytes
