@@ -51,7 +51,13 @@ _WITHOUT_FRONT_END = {flags: _codec.pack(0, 0, 0, 0, flags) for flags in range(1
 
 def is_front_end(key: bytes, value: bytes) -> bool:
     """Whether an entry of the services map is a front end's."""
-    return bool(_codec.unpack(value)[4] & _FRONT_END) and key[-2] in _PROTOCOLS
+    return bool(value_flags(value) & _FRONT_END) and key[-2] in _PROTOCOLS
+
+
+def value_flags(value: bytes) -> int:
+    """The flags in a value."""
+    flags: int = _codec.unpack(value)[4]
+    return flags
 
 
 def service_value(front: Front | None, extra: int) -> bytes | None:

@@ -122,9 +122,9 @@ class _Change:
         found: dict[_Rank, list[Step]] = {rank: [] for rank in _Rank}
         for key in dict.fromkeys((*decided, *self._front_addresses, *users, *sorted(present.dirty))):
             fronts = present.front_addresses.get(key, 0) + self._front_addresses.get(key, 0)
-            extra = extra_flags(key, fronts, present.backend_uses.get(key, 0) + users.get(key, 0))
+            extra = extra_flags(key, fronts, present.services.users(key) + users.get(key, 0))
             front = decided[key] if key in decided else present.front(key)
-            value, old = service_value(front, extra), present.services.get(key)
+            value, old = service_value(front, extra), present.services.value(key)
             is_new = old is None and value is not None
             if value == old or (is_new and not room):  # without room, what is dirty stays so
                 continue

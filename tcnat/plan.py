@@ -176,7 +176,8 @@ class _Planner:
         base, count = self._run([numbers[endpoint] for endpoint in endpoints], old) if not missing else (None, 0)
         if base is None:
             count = self._table_size(len(backends), old.slots if old else 0)
-        entries = frozenset(keys.difference(self._present.services, self._entries))
+        there = self._present.services
+        entries = frozenset([key for key in keys.difference(self._entries) if key not in there])
         return _Need(backends, endpoints, missing, entries, base, count)
 
     def _run(self, numbers: list[int], old: Front | None) -> tuple[int | None, int]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tcnat.allocate import Numbers, Runs
-from tcnat.entries import Front, address_key, extra_flags, is_front_end, service_value
+from tcnat.entries import Front, address_key, extra_flags, service_value
 from tcnat.layout import Family
+from tcnat.mirror import ServicesMirror
 from tcnat.model import ServicePortName
 from tcnat.steps import (
     ForgetService,
@@ -41,18 +42,6 @@ class Run:
     users: int = 0
 
 
-class Uses(dict[bytes, int]):
-    """How many users a key has; keys without any are left out."""
-
-    def add(self, key: bytes, change: int) -> None:
-        """Count a user more or less."""
-        count = self.get(key, 0) + change
-        if count:
-            self[key] = count
-        else:
-            del self[key]
-
-
 class Present:
     """See the module. Attributes are for reading; only :meth:`record` (and recovery) changes them."""
 
@@ -60,11 +49,9 @@ class Present:
         """The numbers are the entries that each map can have."""
         self.family = family
         self.services_limit = services
-        self.services: dict[bytes, bytes] = {}  # what the services map holds
+        self.services = ServicesMirror()
         self.draining: set[bytes] = set()
-        self.damaged: dict[
-            bytes, Front
-        ] = {}  # front ends that cannot be served as they stand -> what they are taken for
+        self.damaged: dict[bytes, Front] = {}  # the front ends that are, as what they are taken for
         self.quarantine: list[tuple[int, int]] = []  # runs that damaged front ends may still name
         self.dirty: set[bytes] = set()
         self.runs: dict[int, Run] = {}  # by base
@@ -83,22 +70,17 @@ class Present:
         self.service_uses: dict[int, int] = {}  # service id -> services entries
         self.idle_services: set[int] = set()
         self.service_numbers = Numbers(1, 1 << 32)
-        self.front_addresses = Uses()  # address key -> front ends, without draining ones
-        self.backend_uses = Uses()  # endpoint or its address key -> backend ids
+        self.front_addresses: dict[bytes, int] = {}  # address key -> front ends, without draining ones
 
     def front(self, key: bytes) -> Front | None:
         """The front end under a services key."""
-        value = self.services.get(key)
-        if value is None or not is_front_end(key, value):
-            return None
-        return self.damaged.get(key) or Front.read(value)
+        value = self.services.fronts.get(key)
+        return None if value is None else self.damaged.get(key) or Front.read(value)
 
     def fronts(self) -> Iterator[tuple[bytes, Front]]:
         """Every front end."""
-        for key in self.services:
-            front = self.front(key)
-            if front is not None:
-                yield key, front
+        for key, value in self.services.fronts.items():
+            yield key, self.damaged.get(key) or Front.read(value)
 
     def numbers_of(self, front: Front) -> tuple[int, ...]:
         """The backend ids of a front end."""
@@ -123,7 +105,7 @@ class Present:
 
     def expected(self, key: bytes) -> bytes | None:
         """What the services map should hold under ``key``, going by its front end and its users."""
-        extra = extra_flags(key, self.front_addresses.get(key, 0), self.backend_uses.get(key, 0))
+        extra = extra_flags(key, self.front_addresses.get(key, 0), self.services.users(key))
         return service_value(self.front(key), extra)
 
     def record(self, step: Step) -> None:
@@ -132,8 +114,8 @@ class Present:
 
     def use_endpoint(self, endpoint: bytes, change: int) -> None:
         """Count a backend id more or less for an endpoint."""
-        self.backend_uses.add(endpoint, change)
-        self.backend_uses.add(address_key(endpoint), change)
+        self.services.use(endpoint, change)
+        self.services.use(address_key(endpoint), change)
 
     def use_front(self, key: bytes, front: Front, change: int) -> None:
         """Count a services entry with a front end more or less."""
@@ -146,7 +128,10 @@ class Present:
         if front.draining:
             (self.draining.add if change > 0 else self.draining.discard)(key)
         else:
-            self.front_addresses.add(address_key(key), change)
+            address = address_key(key)
+            self.front_addresses[address] = self.front_addresses.get(address, 0) + change
+            if not self.front_addresses[address]:
+                del self.front_addresses[address]
 
     def _use_service(self, service: int, change: int) -> None:
         if service not in self.service_uses:
@@ -161,8 +146,8 @@ class Present:
         self.idle_backends.update(
             number for number, endpoint in enumerate(self.endpoints) if endpoint and not self.run_counts[number]
         )
-        keys = self.services.keys() | self.backend_uses.keys() | self.front_addresses.keys()
-        self.dirty = {key for key in keys - self.damaged.keys() if self.expected(key) != self.services.get(key)}
+        keys = {*self.services, *self.front_addresses}.difference(self.damaged)
+        self.dirty = {key for key in keys if self.expected(key) != self.services.value(key)}
 
     def use_run(self, base: int, run: Run) -> None:
         """A run that stands in the slots map, whose slots are taken already."""
@@ -215,9 +200,9 @@ class Present:
             self.use_front(key, old, -1)
         self.dirty.discard(key)
         if value is None:
-            del self.services[key]
+            self.services.remove(key)
         else:
-            self.services[key] = value
+            self.services.put(key, value)
         self._repaired(key)
         new = self.front(key)
         if new is not None:

@@ -29,7 +29,8 @@ def recover(
 
     ``slots`` gives so many slots from slot 0 on; ``backends`` are the values from id 0 on.
     """
-    present.services.update(services)
+    for key, value in services.items():
+        present.services.put(key, value)
     reach = max((front.base + front.slots for _, front in present.fronts()), default=0)
     _Recovery(present, slots(min(reach, present.free_slots.capacity)), backends).run()
 

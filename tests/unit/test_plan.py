@@ -134,7 +134,8 @@ def check_holds(contents: Contents, wanted: Mapping[FrontEndKey, FrontEnd]) -> N
 def comparable(present: Present) -> dict[str, object]:
     """What two Presents of the same maps must agree on."""
     return {
-        "services": present.services,
+        "services": {key: (present.services.value(key), present.services.users(key)) for key in present.services},
+        "entries": len(present.services),
         "draining": present.draining,
         "runs": {base: (run.count, run.numbers, run.users) for base, run in present.runs.items()},
         "free slots": present.free_slots.left,
@@ -144,7 +145,6 @@ def comparable(present: Present) -> dict[str, object]:
         "owners": {service: sorted(numbers) for service, numbers in present.backends_of.items()},
         "services used": present.service_uses,
         "addresses": present.front_addresses,
-        "uses": present.backend_uses,
         "to mend": (present.dirty, present.damaged, present.idle_runs, present.idle_backends, present.idle_services),
     }
 
