@@ -59,7 +59,9 @@ class Datapath:
         ip = IP if self.net is V4 else IPv6
         addresses = {"src": format_address(flow.source), "dst": format_address(flow.destination)}
         syn = TCP(sport=flow.source_port, dport=flow.destination_port, flags="S")
-        return self.runner.egress(bytes(Ether() / ip(**addresses) / syn))
+        return self.runner.egress(
+            bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / ip(**addresses) / syn)
+        )
 
     def flow(self, to: str, source_port: int, number: int = 80, source: str | None = None) -> Flow:
         """A pod's flow to a front end."""
@@ -67,18 +69,27 @@ class Datapath:
         return Flow(Origin.POD, addresses[0], source_port, addresses[1], number, Protocol.TCP)
 
 
-@pytest.fixture(params=[V4, V6], ids=str)
-def datapath(request: pytest.FixtureRequest) -> Iterator[Datapath]:
+@pytest.fixture(scope="module", params=[V4, V6], ids=str)
+def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[Net, Loaded, Runner]]:
     net: Net = request.param
-    loaded = load_private(Family.IPV4 if net is V4 else Family.IPV6, SMALL)
-    store = MapStore(loaded.family, loaded.maps)
-    store.read()
-    runner = runner_for(loaded)
-    nothing = Inventory().services()
-    yield Datapath(
-        net, loaded, runner, store, Explainer(nothing, Settings(node=HERE)), LiveExplainer({}, lambda _, __: None, 0)
-    )
+    programs = load_private(Family.IPV4 if net is V4 else Family.IPV6, SMALL)
+    runner = runner_for(programs)
+    yield net, programs, runner
     runner.close()
+
+
+@pytest.fixture
+def datapath(loaded: tuple[Net, Loaded, Runner]) -> Datapath:
+    """The programs without any Service or flow."""
+    net, programs, runner = loaded
+    for name in ("flows", "flows_new", "affinity"):
+        for key in list(programs.maps[name].keys()):
+            programs.maps[name].delete(key)
+    programs.maps["settings"].update(bytes(4), DatapathSettings().pack())
+    store = MapStore(programs.family, programs.maps)
+    store.read()
+    explainer = Explainer(Inventory().services(), Settings(node=HERE))
+    return Datapath(net, programs, runner, store, explainer, LiveExplainer({}, lambda _, __: None, 0))
 
 
 def destination(run: Run) -> str:
