@@ -24,12 +24,12 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1Q, Ether
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
-from tabulate import tabulate
 
 from tcnat.replay import link
 from tcnat.replay.capture import Packet as Captured
 from tcnat.replay.compare import Difference, Kind
 from tcnat.replay.fate import Fate
+from tcnat.tables import table
 
 Names = Mapping[str, str]
 """The text of an address -> what it is ("Service default/web", "backend of default/web")."""
@@ -95,10 +95,8 @@ def explain(difference: Difference, golden_name: str, first: int, names: Names) 
     heading = f"packet {fate.packet.number} at {(fate.packet.time - first) / 1e9:.6f} s ({_about(fate)})"
     if golden is None:
         return f"{heading} is not expected:\n  {_summary(fate.data, fate.packet.link_type)}"
-    table = tabulate(
-        _rows(fate, golden, names), headers=("FIELD", "FOUND", "EXPECTED"), tablefmt="plain", disable_numparse=True
-    )
-    indented = "\n".join(f"  {line}".rstrip() for line in table.splitlines())
+    rows = table(("FIELD", "FOUND", "EXPECTED"), _rows(fate, golden, names))
+    indented = "\n".join(f"  {line}".rstrip() for line in rows.splitlines())
     return f"{heading} differs from packet {golden.number} of {golden_name}:\n{indented}"
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-from tabulate import tabulate
 
 from tcnat.replay.compare import Result
 from tcnat.replay.fate import Fate
 from tcnat.replay.summary import Group, Summary
+from tcnat.tables import table
 
 Write = Callable[[str], object]
 """Takes one line."""
@@ -45,7 +45,7 @@ class Outcome:
             return ""
         if not self.result.differences:
             return f"{self.result.equal} packets as in {self.golden}"
-        counts = ", ".join(f"{count} {kind}" for kind, count in self.result.counts.items() if count)
+        counts = ", ".join(f"{count} {kind.name.lower()}" for kind, count in self.result.counts.items() if count)
         return f"{self.result.differences} differences from {self.golden}: {counts}; {self.result.equal} packets equal"
 
 
@@ -75,7 +75,7 @@ class SummaryReport:
         self._write(f"{summary.packets} packets over {summary.seconds():.6f} s: {verdicts}; {summary.left} leave")
         rows = [_summary_row(*row) for row in summary.rows()]
         if rows:
-            self._write(tabulate(rows, headers=_HEADINGS, tablefmt="plain", disable_numparse=True))
+            self._write(table(_HEADINGS, rows))
         for words in outcome.words:
             self._write(f"\n{words}")
         if outcome.result is not None:
@@ -185,7 +185,7 @@ def _line(cells: list[str]) -> str:
 
 def _summary_row(group: Group, packets: int, size: int) -> tuple[str, ...]:
     reason = group.reason
-    texts = (str(text or "-") for text in (group.front_end_text, group.backend, group.service))
+    texts = (str(text or "") for text in (group.front_end_text, group.backend, group.service))
     return (reason.verdict, reason.name, *texts, str(packets), str(size), reason.words)
 
 

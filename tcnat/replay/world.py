@@ -60,11 +60,18 @@ def services_of(front_ends: FrontEnds) -> Services:
 
 
 def names_of(front_ends: Iterable[FrontEnd]) -> dict[str, str]:
-    """What the addresses are, for people; of several uses the first."""
-    names: dict[str, str] = {}
+    """What the addresses are, for people."""
+    fronts: dict[bytes, set[str]] = {}
+    backends: dict[bytes, set[str]] = {}
     for front_end in front_ends:
         service = f"{front_end.service.namespace}/{front_end.service.name}"
-        names.setdefault(format_address(front_end.key.address), f"Service {service}")
+        fronts.setdefault(front_end.key.address, set()).add(service)
         for backend in front_end.backends:
-            names.setdefault(format_address(backend.address), f"backend of {service}")
-    return names
+            backends.setdefault(backend.address, set()).add(service)
+    names = {format_address(address): f"backend of {_some(services)}" for address, services in backends.items()}
+    return names | {format_address(address): f"Service {_some(services)}" for address, services in fronts.items()}
+
+
+def _some(services: set[str]) -> str:
+    first, *others = sorted(services)
+    return f"{first} and {len(others)} more" if others else first

@@ -184,11 +184,11 @@ def test_differences_are_told_in_words_and_end_in_1(tmp_path: Path) -> None:
     words = done.output[heading:]
     assert "rewrite forwarded, 10.96.0.11:53/UDP of lab/dns:udp) differs from packet 5 of" in words.splitlines()[0]
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in words.splitlines()]
-    assert ["IP destination address", "10.2.1.2 (backend of lab/alias)", "10.2.1.3"] in rows
+    assert ["IP destination address", "10.2.1.2 (backend of lab/alias and 2 more)", "10.2.1.3"] in rows
     assert "packet 6 at " in words
     assert "is not expected:" in words
     assert f"packet {len(shots)} of {golden} is missing" in words
-    assert done.output.splitlines()[-1].startswith(f"3 differences from {golden}: 1 differs, 1 missing, 1 not expected")
+    assert done.output.splitlines()[-1].startswith(f"3 differences from {golden}: 1 changed, 1 missing, 1 extra")
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("2", "0", "1")

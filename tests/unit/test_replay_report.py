@@ -116,7 +116,7 @@ def test_a_comparison_is_told_after_the_sums() -> None:
     assert report("summary", different)[-3:] == [
         "packet 1 is not expected",
         "",
-        "3 differences from golden.pcap: 2 differs, 1 not expected; 2 packets equal",
+        "3 differences from golden.pcap: 2 changed, 1 extra; 2 packets equal",
     ]
     assert json.loads(report("json", different)[-1]) == {
         "comparison": {
