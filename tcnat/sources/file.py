@@ -2,7 +2,7 @@
 
 Only what changed is read again. What is broken keeps its last good state and is a :class:`Problem` until it is mended:
 the one object that is invalid, or all of a broken file that cannot be told apart. Editors remove a file before they
-write it anew, and some write it in pieces: a file counts as gone, or as broken, when it still is so after ``SETTLE``.
+write it anew, and some write it in pieces: a file counts as gone, or as broken, when it has been so for ``SETTLE``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from tcnat.errors import TcnatError
 from tcnat.objects import Problem
@@ -31,6 +32,13 @@ MANY = 10
 log = logging.getLogger(__name__)
 
 
+class _Doubt(NamedTuple):
+    """A file that is missing or broken, or that changed without a word: when to look again, and its status now."""
+
+    due: float
+    status: int
+
+
 class FileSource:
     """A :class:`tcnat.sources.Source` over files and directories; an object in several files is taken from the last."""
 
@@ -44,7 +52,7 @@ class FileSource:
         self._signatures: list[dict[str, int]] = []  # by root: name -> status when it was read
         self._problems: dict[FileId, tuple[Problem, ...]] = {}
         self._lost: dict[int, Problem] = {}  # directories that cannot be listed, by root
-        self._unsettled: dict[FileId, float] = {}  # when to look again, and then believe it
+        self._doubts: dict[FileId, _Doubt] = {}
         self._scan: Iterator[None] | None = None
         self._read_once = False
 
@@ -75,7 +83,7 @@ class FileSource:
 
     def deadline(self) -> float | None:
         """When a file that is missing or broken is to be looked at again; 0 (at once) while a resync is under way."""
-        return 0.0 if self._scan is not None else min(self._unsettled.values(), default=None)
+        return 0.0 if self._scan is not None else min((doubt.due for doubt in self._doubts.values()), default=None)
 
     def resync(self, now: float) -> None:
         """Compare every file's status with what it was when it was read, in slices, with the next polls."""
@@ -90,8 +98,8 @@ class FileSource:
                     self._refresh(file, now, believe=True)
         for file in sorted(self._drain()):
             self._refresh(file, now, believe=False)
-        for file in sorted(file for file, due in self._unsettled.items() if due <= now):
-            self._refresh(file, now, believe=True)
+        for file in sorted(file for file, doubt in self._doubts.items() if doubt.due <= now):
+            self._settle(file, now)
         if self._scan is not None and next(self._scan, self) is self:
             self._scan = None
         return self._holdings.take_changes()
@@ -122,8 +130,8 @@ class FileSource:
         looked = 0
         for root in self._roots.all:
             for file in self._names(root):
-                if self._differs(root, file):
-                    self._unsettled.setdefault(file, now + SETTLE)
+                if file not in self._doubts and self._differs(root, file):
+                    self._doubt(file, now)
                 looked += 1
                 if looked % SLICE == 0:
                     yield
@@ -152,14 +160,31 @@ class FileSource:
             return True
         return now != self._signatures[root.number].get(file.name, 0)
 
+    def _doubt(self, file: FileId, now: float) -> None:
+        """Look again when it has had time to settle."""
+        self._doubts[file] = _Doubt(now + SETTLE, self._status(file))
+
+    def _settle(self, file: FileId, now: float) -> None:
+        """Believe what is there, unless it has changed meanwhile: then somebody is at it still."""
+        if self._doubts[file].status != self._status(file):
+            self._doubt(file, now)
+        else:
+            self._refresh(file, now, believe=True)
+
+    def _status(self, file: FileId) -> int:
+        try:
+            return signature(os.stat(self._roots.all[file.root].file_path(file.name)))
+        except OSError:
+            return 0
+
     def _refresh(self, file: FileId, now: float, *, believe: bool) -> None:
         """Read one file. ``believe``: what is missing or broken is so, and not about to be written."""
         root = self._roots.all[file.root]
         reading = read(root.file_path(file.name))
         if not believe and (reading is None or reading.unsure):
-            self._unsettled.setdefault(file, now + SETTLE)
+            self._doubt(file, now)
             return
-        self._unsettled.pop(file, None)
+        self._doubts.pop(file, None)
         if reading is None:
             self._forget(root, file)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -359,6 +360,9 @@ def test_problems_are_logged_once_for_each_change(folder: Path, feed: Feed, capl
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 1
     assert "Service default/web: spec.ports[0].port" in errors[0]
+    (folder / "web.json").write_text(text(service("web", 70000), service("api", 9)))
+    assert feed.next() == {"api": 9}
+    assert sum(record.levelno == logging.ERROR for record in caplog.records) == 1
     (folder / "web.json").write_text(text(service("web", 80)))
     feed.next()
     assert f"{folder}/web.json is in order again" in caplog.text
@@ -423,6 +427,15 @@ def test_a_directory_that_is_made_anew_is_followed(folder: Path, feed: Feed) -> 
     assert feed.ports == {"api": 9}
 
 
+def test_a_directory_that_another_took_the_place_of_is_followed(folder: Path, feed: Feed, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "new")
+    os.rename(folder, tmp_path / "old")
+    os.rename(tmp_path / "new", folder)
+    feed.settle()
+    (folder / "dns.json").write_text(text(service("dns", 54)))
+    assert feed.next() == {"dns": 54}
+
+
 # --- one object in two files ------------------------------------------------------------------------------------------
 
 
@@ -435,8 +448,12 @@ def test_of_an_object_in_two_files_the_later_file_wins(tmp_path: Path, feeds: An
     assert feed.ports == {"web": 2, "dns": 3}
     (tmp_path / "d" / "a.json").write_text(text(service("web", 9), service("dns", 9)))
     assert feed.next() == {}
+    (tmp_path / "d" / "b.json").write_text(text(service("web", 2), service("api", 2)))
+    assert feed.next() == {"api": 2}
+    (tmp_path / "d" / "a.json").write_text(text(service("web", 9), service("dns", 9), service("api", 9)))
+    assert feed.next() == {}
     (tmp_path / "d" / "b.json").unlink()
-    assert feed.settle() == {"web": 9}
+    assert feed.settle() == {"web": 9, "api": 9}
     (tmp_path / "0.json").unlink()
     assert feed.settle() == {"dns": 9}
 
@@ -452,6 +469,23 @@ def test_a_resync_finds_what_the_watcher_missed(folder: Path, feeds: Any, monkey
     (folder / "api.json").write_text(text(service("api", 9)))
     assert feed.resync() == {"web": 81, "dns": None, "api": 9}
     assert feed.resync() == {}
+
+
+def test_a_resync_in_the_middle_of_a_long_write_waits_for_its_end(folder: Path, feed: Feed) -> None:
+    (folder / "web.json").write_text(text(service("web", 80), service("api", 9)))
+    assert feed.next() == {"api": 9}
+    with open(folder / "web.json", "w") as file:
+        file.write(json.dumps(service("web", 81)) + "\n")
+        file.flush()
+        feed.source.resync(feed.now)
+        while feed.source.deadline() == 0.0:
+            feed.poll()
+        file.write(json.dumps(service("other", 1)) + "\n")
+        file.flush()
+        feed.now += SETTLE + 0.01
+        assert feed.poll() == {}
+        file.write(json.dumps(service("api", 10)))
+    assert feed.next() == {"web": 81, "other": 1, "api": 10}
 
 
 def test_a_resync_reads_nothing_that_did_not_change(folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
