@@ -18,7 +18,7 @@ def describe_choice(wanted: str, release: str, *, lru: bool, cgroup2: bool) -> s
         f"Linux {release}, {'LRU maps' if lru else 'no LRU maps: the agent sweeps the flow tables'}, "
         f"cgroup2 {'mounted, but socket hooks are not used' if cgroup2 else 'not mounted: no socket hooks'}"
     )
-    why = "as told" if wanted == TC else "auto: the only one of this version, and it needs neither cgroup2 nor netfilter"
+    why = "as told" if wanted == TC else "auto: the only one of this version; it needs neither cgroup2 nor netfilter"
     return f"datapath=tc ({why}); found {found}"
 
 
