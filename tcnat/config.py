@@ -16,9 +16,9 @@ from typing import Any
 from tcnat import values
 from tcnat.errors import TcnatError
 from tcnat.layout import DEFAULT_TIMEOUTS, MAPS, SCTP_TIMEOUT, FlowState
+from tcnat.loader import DEFAULT_PINS
 from tcnat.values import Address
 
-DEFAULT_PIN_PATH = Path("/sys/fs/bpf/tcnat")
 HEALTHZ_PORT = 10256
 METRICS_PORT = 10249
 
@@ -126,7 +126,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("min-sync-period", values.duration, "1s", "The least time between syncs in a burst of changes; a lone "
             "change is applied at once.", "DURATION"),
     Setting("cleanup-on-exit", values.switch, "false", "Remove filters and pins when the agent ends."),
-    Setting("pin-path", values.path, str(DEFAULT_PIN_PATH), "Where in the bpffs maps and programs are pinned.", "PATH"),
+    Setting("pin-path", values.path, str(DEFAULT_PINS), "Where in the bpffs maps and programs are pinned.", "PATH"),
     _choice("unknown-port", ("pass", "reject", "drop"), "pass", "What becomes of a packet to a Service address that "
             "has no such port."),
     _choice("echo", ("answer", "drop", "pass"), "answer", "What becomes of an ICMP echo request to a Service address."),
