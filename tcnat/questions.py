@@ -66,9 +66,9 @@ def flow_from_line(line: bytes) -> Flow:
 
 def flow_from_options(origin: str, source: str, destination: str) -> Flow:
     """The flow that ``--from``, ``--src IP[:PORT]`` and ``--dst IP:PORT/PROTO`` ask about; ValueError names which."""
-    where, slash, protocol = destination.rpartition("/")
-    address, port = _split_endpoint("--dst", where)
-    if not slash or port is None:
+    where, _, protocol = destination.rpartition("/")
+    address, port = _split_endpoint("--dst", where) if where else (b"", None)
+    if port is None:
         raise ValueError(f"--dst: {destination!r} is not of the form IP:PORT/PROTO")
     return _flow(Origin(origin), _split_endpoint("--src", source), (address, port), parse_protocol(protocol, "--dst"))
 
@@ -137,14 +137,14 @@ def _named(field: str, text: str) -> bytes:
 def _split_endpoint(field: str, text: str) -> tuple[bytes, int | None]:
     """``IP``, ``IP:PORT``, or for IPv6 ``IP``, ``[IP]`` or ``[IP]:PORT``."""
     if text.startswith("["):
-        address, _, rest = text[1:].partition("]")
+        address, bracket, rest = text[1:].partition("]")
         colon, port = rest[:1], rest[1:]
-        malformed = rest != "" and colon != ":"
+        malformed = not bracket or colon not in {"", ":"}
     elif text.count(":") == 1:
         address, colon, port = text.partition(":")
         malformed = False
     else:
         address, colon, port, malformed = text, "", "", False
     if malformed or (colon and not (port.isascii() and port.isdecimal() and int(port) < 65536)):
-        raise ValueError(f"{field}: {text!r} does not end in a port")
+        raise ValueError(f"{field}: {text!r} is not of the form IP:PORT")
     return _named(field, address), int(port) if colon else None

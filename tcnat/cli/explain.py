@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 import msgspec
@@ -13,9 +15,13 @@ from tcnat.cli.options import ManyValues, split_commas
 from tcnat.errors import TcnatError
 from tcnat.explain import Answer, Explainer, Flow, Origin, Settings
 from tcnat.inventory import Inventory
+from tcnat.live import LiveExplainer, Lookup
 from tcnat.model import Network, NodeInfo, Verdict, parse_address, parse_network
 from tcnat.objectfiles import load_inventory, open_input
 from tcnat.questions import answer_json, answer_text, flow_from_line, flow_from_options
+
+if TYPE_CHECKING:
+    from tcnat.bpf import Map
 
 EPILOG = """\b
 Examples:
@@ -69,6 +75,8 @@ Value = TypeVar("Value")
 )
 @click.option("--src", metavar="IP[:PORT]", help="Its source.")
 @click.option("--dst", metavar="IP:PORT/PROTO", help="Its destination.")
+@click.option("--live", is_flag=True, help="Ask the maps of the running datapath instead of --objects; needs root.")
+@click.option("--pin-path", type=click.Path(path_type=Path), help="Where that datapath is pinned.")
 @click.option("--flows", metavar="FILE", help="Many flows as JSON lines; each is answered with a line of JSON.")
 @click.option(
     "-o",
@@ -91,6 +99,8 @@ def command(
     origin: str | None,
     src: str | None,
     dst: str | None,
+    live: bool,
+    pin_path: Path | None,
     flows: str | None,
     output: str | None,
 ) -> None:
@@ -99,23 +109,42 @@ def command(
     It asks the same pure model that the agent programs the kernel from; it needs neither root nor a kernel.
     """
     questions = _questions(origin, src, dst, flows)
-    if not objects:
-        raise click.UsageError("--objects is missing: name the files that hold the Services and their endpoints")
-    inventory = load_inventory(objects)
-    given = _each(parse_address, node_ip, "--node-ip")
-    node = _node(inventory, node_name, node_zone, given)
-    settings = Settings(
-        node=node,
-        cluster_cidrs=_each(parse_network, cluster_cidr, "--cluster-cidr"),
-        service_cidrs=_each(parse_network, service_cidr, "--service-cidr"),
-        masquerade_all=masquerade_all,
-        nodeport_addresses=_nodeport_networks(nodeport_addresses, _primary(inventory, node_name) or given),
-        localhost_nodeports=localhost_nodeports,
-        unknown_port=Verdict(unknown_port),
-    )
-    explainer = Explainer(inventory.services(), settings)
+    if live == bool(objects):
+        raise click.UsageError("name the files that hold the Services with --objects, or ask the maps with --live")
+    if live:
+        explain = _of_maps(pin_path)
+    else:
+        inventory = load_inventory(objects)
+        given = _each(parse_address, node_ip, "--node-ip")
+        settings = Settings(
+            node=_node(inventory, node_name, node_zone, given),
+            cluster_cidrs=_each(parse_network, cluster_cidr, "--cluster-cidr"),
+            service_cidrs=_each(parse_network, service_cidr, "--service-cidr"),
+            masquerade_all=masquerade_all,
+            nodeport_addresses=_nodeport_networks(nodeport_addresses, _primary(inventory, node_name) or given),
+            localhost_nodeports=localhost_nodeports,
+            unknown_port=Verdict(unknown_port),
+        )
+        explain = Explainer(inventory.services(), settings).explain
     for flow in questions:
-        _print(flow, explainer.explain(flow), output or ("json" if flows else "text"))
+        _print(flow, explain(flow), output or ("json" if flows else "text"))
+
+
+def _of_maps(pin_path: Path | None) -> Callable[[Flow], Answer]:
+    """Answers from the pinned maps. What reads them is imported only here: without --live no kernel is needed."""
+    from tcnat.loader import DEFAULT_PINS, open_pinned  # noqa: PLC0415
+    from tcnat.notes import read_notes  # noqa: PLC0415
+    from tcnat.view import programs_seconds  # noqa: PLC0415
+
+    pins = pin_path or DEFAULT_PINS
+    loaded = open_pinned(pins)
+    clock = programs_seconds(next(iter(loaded.values())).maps, time.monotonic())
+    lookups = {family: _lookup(each.maps) for family, each in loaded.items()}
+    return LiveExplainer(lookups, read_notes(pins).name, clock).explain
+
+
+def _lookup(maps: Mapping[str, Map]) -> Lookup:
+    return lambda name, key: maps[name].lookup(key)
 
 
 def _questions(origin: str | None, src: str | None, dst: str | None, flows: str | None) -> Iterator[Flow]:
