@@ -67,14 +67,36 @@ def run(config: AgentConfig) -> None:
 
 def check(config: AgentConfig) -> None:
     """TcnatError where there would be nothing to do; a word in the log on what has no effect."""
-    if not config.objects:
-        raise TcnatError("nothing tells of Services: give --objects FILE...")
+    if config.objects and (config.kubeconfig or config.master):
+        raise TcnatError("--objects and --kubeconfig or --master exclude each other: Services come from one source")
+    if not config.objects and not uses_kubernetes(config):
+        raise TcnatError(
+            "nothing tells of Services: give --objects FILE... or --kubeconfig FILE, or run in a pod of the cluster"
+        )
     if not config.network_device and not config.workload_device:
         raise TcnatError("no device to serve: give --network-device NAME... or --workload-device PATTERN...")
     for key in ("cluster_cidr", "masquerade_all", "nodeport_addresses"):
         if getattr(config, key):
             flag = key.replace("_", "-")
             log.warning("--%s has no effect: the tc datapath serves ClusterIPs and never masquerades", flag)
+
+
+def uses_kubernetes(config: AgentConfig) -> bool:
+    """Whether an API server tells of Services: one that is named, or that of the cluster whose pod this is."""
+    named = config.kubeconfig or config.master
+    return bool(named or (not config.objects and "KUBERNETES_SERVICE_HOST" in os.environ))
+
+
+def source_of(config: AgentConfig) -> Source:
+    """Where the objects come from. TcnatError where that cannot be used."""
+    if not uses_kubernetes(config):
+        return FileSource(config.objects)
+    from tcnat.sources.kubernetes.api import connect  # noqa: PLC0415  (its client takes memory)
+    from tcnat.sources.kubernetes.source import KubernetesSource  # noqa: PLC0415
+
+    api = connect(config.kubeconfig, config.master or None)
+    log.info("following %s as node %s", api.server, config.hostname_override)
+    return KubernetesSource(api, config.hostname_override, config.service_proxy_name)
 
 
 def set_up_log(verbosity: int) -> None:
@@ -141,7 +163,7 @@ class _Agent:
         self._inbox = Inbox()
         self._metrics = Metrics()
         self._health = Health(2 * config.sync_period, time.time())
-        self._source: Source = FileSource(config.objects)
+        self._source = source_of(config)
         self._wanted = Wanted(config.hostname_override)
         self._syncer = Syncer(self._wanted, self._metrics, self._health, time.time)
 

@@ -29,6 +29,9 @@ class AgentConfig:
 
     datapath: str
     objects: tuple[Path, ...]
+    kubeconfig: Path | None
+    master: str
+    service_proxy_name: str
     network_device: tuple[str, ...]
     workload_device: tuple[str, ...]
     hostname_override: str
@@ -88,7 +91,9 @@ class Setting:
 
     def _words(self, text: str) -> list[str]:
         """The values in one text: lists are separated by commas, as kube-proxy has it, but a path may hold a comma."""
-        return [text] if self.read is values.path else [word.strip() for word in text.split(",") if word.strip()]
+        if self.read is values.path:
+            return [text]
+        return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _text(raw: Any) -> str:
@@ -111,6 +116,11 @@ SETTINGS: tuple[Setting, ...] = (
     _choice("datapath", ("auto", "tc"), "auto", "The datapath; auto looks what this kernel has."),
     Setting("objects", values.path, (), "Files or directories with Services and EndpointSlices, as kubectl get -o yaml "
             "or -o json prints them.", "FILE..."),
+    Setting("kubeconfig", values.optional_path, "", "How to reach the API server; without it and without --objects: "
+            "as in a pod.", "FILE"),
+    Setting("master", str, "", "The API server's URL, in place of the one in the kubeconfig.", "URL"),
+    Setting("service-proxy-name", str, "", "Serve the Services with this label value of "
+            "service.kubernetes.io/service-proxy-name, and not those without it.", "NAME"),
     Setting("network-device", values.name, (), "Devices that face the network (eth0).", "NAME..."),
     Setting("workload-device", values.name, (), "Devices that face workloads (veth*).", "PATTERN..."),
     Setting("hostname-override", str, "", "The node's name; the default is the host's name.", "NAME"),

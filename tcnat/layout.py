@@ -139,13 +139,15 @@ DEFAULT_REJECTS_PER_SECOND = 1000
 
 @dataclass(frozen=True)
 class Struct:
-    """A C struct: names and ``struct`` codes in order. ``A`` stands for an address of the family; padding is explicit."""
+    """A C struct: names and ``struct`` codes in order. ``A`` stands for an address of the family; padding is
+    explicit."""
 
     name: str
     fields: tuple[tuple[str, str], ...]
 
     def codec(self, family: Family) -> struct.Struct:
-        """Packs and unpacks the fields in order (addresses as bytes; ports must be converted with :func:`port_bytes`)."""
+        """Packs and unpacks the fields in order (addresses as bytes; ports must be converted with
+        :func:`port_bytes`)."""
         return _codec(self, family)
 
     def offsets(self, family: Family) -> dict[str, tuple[int, int]]:

@@ -137,3 +137,8 @@ def name(text: str) -> str:
 def path(text: str) -> Path:
     """A path; relative ones are relative to where the command was started."""
     return Path(name(text))
+
+
+def optional_path(text: str) -> Path | None:
+    """A path, or none."""
+    return Path(text) if text else None
