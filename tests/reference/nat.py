@@ -11,7 +11,7 @@ from scapy.packet import Packet as Layer
 from tests.reference import icmp, reject
 from tests.reference.flows import Dropped, follow, kept_flow, key_of, mend, new_flow
 from tests.reference.reading import Packet, Passed, Piece, read
-from tests.reference.tables import ICMP, Flow, FlowKey, Fragment, FragmentKey, Service, ServiceKey, Tables
+from tests.reference.tables import ICMP, Ends, Flow, FlowKey, Fragment, FragmentKey, Service, ServiceKey, Tables
 
 REWRITTEN = 0x7C17
 """The tc_index of a packet that an earlier device has rewritten."""
@@ -129,7 +129,7 @@ class Datapath:
     def _forward(self, packet: Packet, key: FlowKey, flow: Flow, length: int, *, new: bool = False) -> Outcome:
         if not new:
             follow(self.tables, packet, key, flow)
-        if self._stays_as_it_is(packet, flow):
+        if stays_as_it_is(packet.ends(), flow):
             self._remember(packet, forward=True, known=False)
             raise Passed
         self._remember(packet, forward=True, known=True)
@@ -138,10 +138,6 @@ class Datapath:
         if "HAIRPIN" in flow.flags:
             return self._sent_back(packet, "FORWARDED")
         return Outcome(Verdict.PASS, bytes(packet), "FORWARDED", REWRITTEN)
-
-    def _stays_as_it_is(self, packet: Packet, flow: Flow) -> bool:
-        """A conversation straight to a backend: there is a flow, but nothing to rewrite."""
-        return "DIRECT" in flow.flags and packet.ends() == flow.to
 
     def _sent_back(self, packet: Packet, reason: str) -> Outcome:
         if packet.link:
@@ -165,7 +161,7 @@ class Datapath:
             if "BACKEND_ADDRESS" in self.tables.address_flags(packet.ip.src):
                 self._remember(packet, forward=False, known=False)
             raise Passed
-        if self._stays_as_it_is(packet, flow):
+        if stays_as_it_is(packet.ends(), flow):
             follow(self.tables, packet, key, flow)
             self._remember(packet, forward=False, known=False)
             raise Passed
@@ -210,6 +206,8 @@ class Datapath:
         flow = self.tables.find(key_of(ends, first.protocol, forward=forward))
         if flow is None:
             raise Dropped("FRAGMENT_FLOW_LOST")
+        if stays_as_it_is(ends, flow):
+            raise Passed
         packet.readdress(flow.to)
         self.tables.count_service(flow.service, length, forward=forward)
         reason = "FRAGMENT_FORWARDED" if forward else "FRAGMENT_REVERSED"
@@ -254,3 +252,8 @@ class Datapath:
         if choice == "DROP":
             raise Dropped("ECHO_DROPPED")
         return Outcome(Verdict.SEND_BACK, reject.echo_reply(packet), "ECHO_ANSWERED")
+
+
+def stays_as_it_is(ends: Ends, flow: Flow) -> bool:
+    """A conversation straight to a backend: there is a flow, but nothing to rewrite."""
+    return "DIRECT" in flow.flags and ends == flow.to

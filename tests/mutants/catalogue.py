@@ -1,0 +1,130 @@
+"""The mutants. A piece of text must stand exactly once in its file, so that a change of the C shows which are out of date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What is wrong, in which file of ``bpf/``, and how: ``old`` becomes ``new``."""
+
+    sentence: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant(
+        "a port's change does not reach the checksum",
+        "nat.h",
+        "if (checksum && bpf_l4_csum_replace(skb, checksum, old_ports, new_ports, flags | sizeof(new_ports)) < 0)",
+        "if (0)",
+    ),
+    Mutant("a UDP checksum of 0 is mended", "nat.h", "flags = BPF_F_MARK_MANGLED_0;", "flags = 0;"),
+    Mutant(
+        "an address counts as outside of the pseudo header",
+        "nat.h",
+        "difference, flags | BPF_F_PSEUDO_HDR)",
+        "difference, flags)",
+    ),
+    Mutant(
+        "the IPv4 header checksum stays as it was",
+        "csum.h",
+        "if (bpf_l3_csum_replace(skb, offset + IPV4_CHECKSUM, 0, difference, 0) < 0)",
+        "if (0)",
+    ),
+    Mutant("a flow lives a second less than its time", "flow.h", "(now - seen) > (", "(now - seen) >= ("),
+    Mutant("flows never expire", "flow.h", "return (__s32)(now - seen) > (__s32)timeout;", "return 0;"),
+    Mutant("any RST closes", "flow.h", "return p->sequence - other->ack < RST_WINDOW;", "return 1;"),
+    Mutant(
+        "any acknowledgement opens a connection",
+        "flow.h",
+        "flags & TCP_ACK && p->acknowledgement == own->ack)",
+        "flags & TCP_ACK)",
+    ),
+    Mutant(
+        "one FIN closes both sides",
+        "flow.h",
+        "if (state == OPEN)\n        return own;",
+        "if (state == OPEN)\n        return CLOSING;",
+    ),
+    Mutant("a SYN stays with a closed flow", "service.h", "if (f->state >= CLOSING)", "if (0)"),
+    Mutant(
+        "a backend that has gone still counts",
+        "service.h",
+        "return b && b->generation == generation;",
+        "return b != 0;",
+    ),
+    Mutant(
+        "UDP goes on to a Service that was deleted",
+        "service.h",
+        "svc->flags & (SERVICE_DRAINING | SERVICE_REJECT | SERVICE_DROP)",
+        "0",
+    ),
+    Mutant(
+        "the source port does not count in the hash",
+        "service.h",
+        "(__u32)swap16(key->source_port) << 16 | swap16(key->destination_port)",
+        "swap16(key->destination_port)",
+    ),
+    Mutant("affinity never expires", "service.h", "expired(p->seconds, a->seen, svc->affinity)", "0"),
+    Mutant(
+        "two conversations share a reply tuple",
+        "open.h",
+        "if (lives(f, p->seconds) && !answers(f, &p->key))\n            return 0;\n        flows_new.delete(reply);",
+        "flows_new.delete(reply);",
+    ),
+    Mutant(
+        "a hairpin may use a port of its Service",
+        "open.h",
+        "!(flags & FLOW_HAIRPIN && is_front_end(p, reply->destination_port))",
+        "1",
+    ),
+    Mutant(
+        "a lost reply half is not mended",
+        "tc_egress.c",
+        "go_on(skb, &p, TAIL_EGRESS_MEND);",
+        "go_on(skb, &p, TAIL_EGRESS_REWRITE);",
+    ),
+    Mutant(
+        "SCTP gets another port",
+        "tc_egress.c",
+        "if (p.key.protocol == PROTOCOL_SCTP && f.to_destination_port != p.key.destination_port)",
+        "if (0)",
+    ),
+    Mutant(
+        "a fragment before its first leaks to the network",
+        "tc_egress.c",
+        "return drop(skb, &p, REASON_FRAGMENT_BEFORE_FIRST);",
+        "return untouched(skb, &p);",
+    ),
+    Mutant("a hairpin goes out to the network", "nat.h", "if (at_client && to->flags & FLOW_HAIRPIN)", "if (0)"),
+    Mutant("what was rewritten bears no mark", "nat.h", "skb->tc_index = REWRITTEN;", ";"),
+    Mutant(
+        "a workload's answer goes to its ingress",
+        "nat.h",
+        "p->link & LINK_WORKLOAD ? 0 : BPF_F_INGRESS",
+        "BPF_F_INGRESS",
+    ),
+    Mutant(
+        "a quoted packet keeps its port",
+        "icmp.h",
+        "new.ports[0] = f->to_destination_port;",
+        "new.ports[0] = q->old.ports[0];",
+    ),
+    Mutant(
+        "an ICMPv6 error's pseudo header does not reach its checksum",
+        "icmp.h",
+        "if (bpf_l4_csum_replace(skb, p->transport + ICMP_CHECKSUM, 0, difference, BPF_F_PSEUDO_HDR) < 0)",
+        "if (0)",
+    ),
+    Mutant("a RST does not acknowledge the SYN", "reject.h", "!!(p->tcp_flags & TCP_SYN)", "0"),
+    Mutant(
+        "an extension header is eight bytes short",
+        "parse.h",
+        "p->transport += ((__u32)header[1] + 1) << 3;",
+        "p->transport += (__u32)header[1] << 3;",
+    ),
+)
