@@ -31,7 +31,8 @@ class Agent:
     def __init__(self, lab: Lab, services: Iterable[Service] = (), options: Iterable[str] = ()) -> None:
         self.lab = lab
         self.services = {service.number: service for service in services}
-        self.objects = lab.directory / "objects.json"
+        self.objects = lab.directory / "objects" / "services.json"
+        self.objects.parent.mkdir(exist_ok=True)
         self._options = list(options)
         self._starts = 0
         write(self.objects, list(self.services.values()))
@@ -48,7 +49,7 @@ class Agent:
         self._starts += 1
         began = time.time()
         self.program = self.lab.start(self.lab.node, *self.command(), log=f"agent-{self._starts}.log")
-        self.program.wait_for(lambda: self._updated_since(began), "the agent's first sync", timeout=30)
+        self.program.wait_for(lambda: self._updated_since(began), "the agent's first sync", timeout=90)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it; its exit status."""

@@ -17,7 +17,9 @@ _numbers = itertools.count(1)
 
 CHECKSUMS = ("ip", "tcp", "udp", "icmp", "icmpv6")
 """The protocols whose checksums are looked at."""
-_CHECK = [word for protocol in ("ip", "tcp", "udp") for word in ("-o", f"{protocol}.check_checksum:TRUE")]
+_OPTIONS = [word for protocol in ("ip", "tcp", "udp") for word in ("-o", f"{protocol}.check_checksum:TRUE")]
+_OPTIONS += [word for protocol in ("tcp", "udp") for word in ("-d", f"{protocol}.port==0-65535,data")]
+"""Nothing above TCP and UDP is looked into: random payload would be taken for this protocol or that, and be wrong."""
 _BAD, _GOOD = "0", "1"
 
 
@@ -83,7 +85,7 @@ class Capture:
 
 def read_fields(file: Path, names: Sequence[str], where: str = "") -> list[dict[str, str]]:
     """Fields of the packets of a capture file, as tshark reads them, checksums validated."""
-    words = ["tshark", "-n", "-r", str(file), *_CHECK, "-T", "fields", "-E", "separator=/t", "-Y", where or "frame"]
+    words = ["tshark", "-n", "-r", str(file), *_OPTIONS, "-T", "fields", "-E", "separator=/t", "-Y", where or "frame"]
     for name in names:
         words += ["-e", name]
     lines = run(words).splitlines()

@@ -92,8 +92,8 @@ class Service:
 
 
 def write(path: Path, services: Sequence[Service]) -> None:
-    """Put a List of these Services' objects in the place of the file at once, as an editor or a ConfigMap does."""
+    """Put a List of these Services' objects in the place of the file, so that its directory sees a single change."""
     items = [thing for service in services for thing in service.objects()]
-    fresh = path.with_name(f".{path.name}.new")
+    fresh = path.parent.with_name(f"{path.name}.new")
     fresh.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=1))
     os.replace(fresh, path)
