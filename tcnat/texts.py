@@ -23,8 +23,11 @@ class Broken(NamedTuple):
 
 
 def looks_like_json(data: bytes) -> bool:
-    """A brace and then a quote or brace: text that YAML would read much more slowly, to the same end."""
-    return re.match(rb'\s*\{\s*["}]', data) is not None
+    """A brace and then a quote or brace: text that YAML would read much more slowly, to the same end.
+
+    Not so where there are marks between documents, which only YAML has.
+    """
+    return re.match(rb'\s*\{\s*["}]', data) is not None and b"\n---" not in data
 
 
 def json_documents(data: bytes) -> Iterator[msgspec.Raw | bytes | Broken]:

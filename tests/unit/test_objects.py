@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tcnat.model import Protocol, format_address
 from tcnat.objects import ObjectRef, Problem, kind_of, parse_documents, parse_object
@@ -53,6 +55,12 @@ class TestForms:
 
     def test_several_json_documents_come_in_order(self) -> None:
         assert read(json.dumps(WEB) + "\n" + json.dumps(SLICE) + " ") == [
+            "Service default/web",
+            "EndpointSlice default/web-1",
+        ]
+
+    def test_json_documents_between_yaml_s_marks(self) -> None:
+        assert read(f"{json.dumps(WEB)}\n---\n{json.dumps(SLICE)}\n") == [
             "Service default/web",
             "EndpointSlice default/web-1",
         ]
@@ -367,3 +375,68 @@ def test_5000_services_of_3_endpoints_are_read_in_time() -> None:
     start = time.process_time()
     assert sum(1 for _ in parse_documents(text, "f")) == 10000
     assert time.process_time() - start < 2
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8), inside, max_size=3),
+    max_leaves=6,
+)
+NODE: Json = {
+    "kind": "Node",
+    "apiVersion": "v1",
+    "metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "z1"}},
+    "status": {"addresses": [{"type": "InternalIP", "address": V4.node}]},
+}
+CORE: Json = {
+    "kind": "Endpoints",
+    "apiVersion": "v1",
+    "metadata": {"name": "web"},
+    "subsets": [{"addresses": [{"ip": V4.pod_one, "nodeName": "n1"}], "ports": [{"name": "http", "port": 80}]}],
+}
+FULL = service(
+    V4.service,
+    ingress=[{"ip": V4.lb_ip}],
+    externalIPs=[V4.external_ip],
+    loadBalancerSourceRanges=[V4.node_cidr],
+    sessionAffinity="ClientIP",
+    sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}},
+)
+HINTED = endpoint_slice("IPv4", endpoint(V4.pod_one, "n1", ready=True, zones=["a"], nodes=["n1"]), labels={"a": "b"})
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path to every value inside."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, one in inside for found in places(one, (*path, key)))]
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with the value at the path replaced."""
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = replaced(copy[path[0]], path[1:], new)
+    return copy
+
+
+@given(st.sampled_from([FULL, HINTED, CORE, NODE]), JSON_VALUES, st.data())
+def test_whatever_stands_in_a_field_it_is_an_object_or_one_problem(each: Json, value: Any, data: st.DataObject) -> None:
+    broken = replaced(each, data.draw(st.sampled_from(places(each))), value)
+    for text in (json.dumps({"kind": "List", "items": [broken, OTHER]}), yaml.safe_dump_all([broken, OTHER])):
+        found = list(parse_documents(text, "f"))
+        assert str(found[-1].ref) == "Service default/other"
+        assert len(found) <= 2 or isinstance(broken, dict)
+        assert all("\n" not in str(one) for one in found if isinstance(one, Problem))
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+def test_whatever_a_file_holds_it_is_read_without_an_exception(text: str | bytes) -> None:
+    assert all(len(str(found).splitlines()) == 1 for found in parse_documents(text, "f") if isinstance(found, Problem))
+
+
+@given(st.sampled_from([json.dumps, yaml.safe_dump]), st.data())
+def test_a_file_that_is_cut_off_is_read_without_an_exception(dump: Any, data: st.DataObject) -> None:
+    text = dump({"kind": "List", "items": [FULL, HINTED, CORE, NODE]})
+    for found in parse_documents(text[: data.draw(st.integers(0, len(text)))], "f"):
+        assert not isinstance(found, Problem) or len(str(found).splitlines()) == 1
