@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from tcnat.bpf import BpfError, Map
 from tcnat.counts import Count, ServiceCount, read_count, read_service_count
 from tcnat.flows import live_front_ends
-from tcnat.layout import BACKEND, Family
+from tcnat.layout import BACKEND, Family, service_key
 from tcnat.model import FrontEnd, FrontEndKey, ServicePortName
 from tcnat.plan import Plan, Unfit, difference, plan, plan_drained
 from tcnat.present import Present
@@ -37,6 +37,10 @@ from tcnat.sweep import Sweeper
 
 SLOTS_AT_ONCE = 65536
 """Slots that are worked out before they are written: more would only take memory."""
+FRONT_ENDS_AT_ONCE = 2048
+"""Front ends that are planned for at a time, likewise."""
+Portion = tuple[Iterable[FrontEndKey], Callable[[], Plan]]
+"""Front ends, and what decides about them."""
 _FULL = {errno.E2BIG, errno.ENOMEM, errno.ENOSPC}
 
 
@@ -76,40 +80,47 @@ class MapStore:
     def sync(self, changed: Mapping[FrontEndKey, FrontEnd | None]) -> int:
         """Bring the maps in step with changed front ends of this family (None: gone). Returns how many entries were
         written and removed. BpfError where the kernel fails for another reason than that a map is full."""
-        before = self.written
-        self._settle(changed, lambda: plan(self.present, changed))
-        return self.written - before
+        return self._settle(self._portions(changed))
 
     def resync(self, wanted: Mapping[FrontEndKey, FrontEnd]) -> int:
         """As :meth:`sync`, but ``wanted`` is all that there is to be."""
-        for key in self.unfit.keys() - wanted.keys():
-            del self.unfit[key]
-        return self.sync(difference(self.present, wanted))
+        return self.sync({**dict.fromkeys(self.unfit), **difference(self.present, wanted)})
 
     def remove_drained(self, live: Collection[bytes]) -> int:
         """Remove the draining front ends whose services keys are not in ``live``. Returns as :meth:`sync`."""
-        before = self.written
-        self._settle({}, lambda: plan_drained(self.present, live))
-        return self.written - before
+        return self._settle([((), lambda: plan_drained(self.present, live))])
 
     def drain(self, now: int) -> int:
         """Remove the draining front ends that have no flow any more. ``now`` is in seconds of the programs' clock.
         Returns as :meth:`sync`."""
         return self.remove_drained(live_front_ends(self.family, self._maps, self.present.draining, now))
 
-    def _settle(self, changed: Iterable[FrontEndKey], decide: Callable[[], Plan]) -> None:
-        """Plan and apply, and after a plan that freed something try what did not fit again."""
+    def _portions(self, changed: Mapping[FrontEndKey, FrontEnd | None]) -> Iterator[Portion]:
+        """Some of the changed front ends at a time, those first that are there: by them service ids are known again."""
+        keys = sorted(changed, key=lambda key: service_key(*key) not in self.present.services.fronts)
+        for start in range(0, len(keys), FRONT_ENDS_AT_ONCE):
+            some = {key: changed[key] for key in keys[start : start + FRONT_ENDS_AT_ONCE]}
+            yield some, partial(plan, self.present, some)
+
+    def _settle(self, portions: Iterable[Portion]) -> int:
+        """Carry all of it out, and when something was freed try what did not fit again."""
+        before = self.written
         self.present.services_limit = self._maps["services"].max_entries
-        while True:
-            decided = decide()
-            if not self._applied(decided.steps):
-                continue
-            unfit = {each.front_end.key: each for each in decided.unfit}
-            self._note_unfit(changed, unfit)
-            if not self.unfit or not decided.frees:
-                return
+        frees = False
+        for tried, decide in portions:
+            frees |= self._carry_out(tried, decide)
+        while frees and self.unfit:
             waiting = {key: each.front_end for key, each in self.unfit.items()}
-            changed, decide = waiting, partial(plan, self.present, waiting)
+            frees = self._carry_out(waiting, partial(plan, self.present, waiting))
+        return self.written - before
+
+    def _carry_out(self, tried: Iterable[FrontEndKey], decide: Callable[[], Plan]) -> bool:
+        """Plan and apply; returns whether that freed something."""
+        decided = decide()
+        while not self._applied(decided.steps):
+            decided = decide()
+        self._note_unfit(tried, {each.front_end.key: each for each in decided.unfit})
+        return decided.frees
 
     def _note_unfit(self, tried: Iterable[FrontEndKey], unfit: dict[FrontEndKey, Unfit]) -> None:
         tried = set(tried)

@@ -203,13 +203,14 @@ class Present:
             self.services.remove(key)
         else:
             self.services.put(key, value)
-        self._repaired(key)
+        if key in self.damaged:
+            self._repaired(key)
         new = self.front(key)
         if new is not None:
             self.use_front(key, new, 1)
 
     def _repaired(self, key: bytes) -> None:
-        self.damaged.pop(key, None)
+        del self.damaged[key]
         if not self.damaged:
             for base, count in self.quarantine:
                 self.free_slots.give(base, count)

@@ -6,6 +6,7 @@ import errno
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,18 @@ def test_what_was_removed_while_nobody_looked_is_found_at_the_next_start() -> No
     assert store.present.draining == {raw_key(EMPTY.key.address, 80, Protocol.TCP)}
 
 
+@given(st.lists(changes(), min_size=1, max_size=4))
+def test_front_ends_planned_one_at_a_time_come_to_the_same(rounds: list[Changed]) -> None:
+    maps = fake_maps()
+    wanted: dict[FrontEndKey, FrontEnd] = {}
+    with patch("tcnat.maps.FRONT_ENDS_AT_ONCE", 1):
+        for changed in rounds:
+            wanted = {key: each for key, each in {**wanted, **changed}.items() if each}
+            store_of(maps).resync(wanted)
+            check_holds(Contents.of(maps, Family.IPV4), wanted)
+            assert store_of(maps).resync(dict(reversed(wanted.items()))) == 0
+
+
 @given(st.lists(changes(), min_size=1, max_size=4), st.integers(0, 12))
 def test_a_kernel_without_memory_leaves_whole_front_ends_and_is_told_of(rounds: list[Changed], memory: int) -> None:
     maps = fake_maps()
@@ -103,12 +116,23 @@ def test_front_ends_that_do_not_fit_are_told_and_come_in_when_there_is_room() ->
     store = store_of(maps)
     store.sync({DNS.key: DNS, EMPTY.key: EMPTY, WEB.key: WEB})
     assert store.unfit == {WEB.key: Unfit(WEB, "services", 6)}
+    store.news = False
     store.sync({DNS.key: None})
     assert set(store.unfit) == {WEB.key}  # needs 8 entries
     small = replace(WEB, backends=WEB.backends[:1])
     store.sync({WEB.key: small})
     assert not store.unfit
     check_holds(Contents.of(maps, Family.IPV4), {EMPTY.key: EMPTY, WEB.key: small})
+
+
+def test_a_front_end_that_waits_for_room_and_goes_is_forgotten() -> None:
+    store = store_of(fake_maps(services=2))
+    store.resync(ALL)
+    assert store.unfit
+    store.news = False
+    store.resync({EMPTY.key: EMPTY})
+    assert not store.unfit
+    assert store.news
 
 
 def test_room_that_a_drained_front_end_leaves_is_given_to_one_that_waits() -> None:
