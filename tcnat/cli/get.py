@@ -85,7 +85,7 @@ def command() -> None:
     """
 
 
-@command.command("services")
+@command.command("services", short_help="Every front end and what becomes of packets to it.")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("-n", "--namespace", help="Only those of this namespace.")
 @on_screen
@@ -98,7 +98,7 @@ def services(screen: Screen, names: tuple[str, ...], namespace: str | None, pin_
     )
 
 
-@command.command("backends")
+@command.command("backends", short_help="Every backend of every service port.")
 @click.argument("names", nargs=-1, metavar="[SERVICE...]")
 @click.option("-n", "--namespace", help="Only those of this namespace.")
 @on_screen
@@ -111,13 +111,22 @@ def backends(screen: Screen, names: tuple[str, ...], namespace: str | None, pin_
     )
 
 
-@command.command("flows")
+@command.command("flows", short_help="The conversations that go on.")
 @click.option("--client", metavar="IP", help="Only those of this client.")
 @click.option("--front-end", metavar="IP[:PORT]", help="Only those to this front end.")
 @click.option("--backend", metavar="IP", help="Only those with this backend.")
 @click.option("--service", metavar="[NAMESPACE/]NAME", help="Only those of this Service.")
-@click.option("--protocol", type=click.Choice([protocol.name.lower() for protocol in Protocol], case_sensitive=False))
-@click.option("--state", type=click.Choice([state.name.lower() for state in FlowState]))
+@click.option(
+    "--protocol",
+    type=click.Choice([protocol.name.lower() for protocol in Protocol], case_sensitive=False),
+    help="Only those of this protocol.",
+)
+@click.option(
+    "--state",
+    type=click.Choice([state.name.lower() for state in FlowState]),
+    metavar="STATE",
+    help="Only those in this state: unanswered, answered (UDP, SCTP), opening, open, closing and so on (TCP).",
+)
 @on_screen
 @pin_path_option
 def flows(screen: Screen, service: str | None, pin_path: Path, **asked: str | None) -> None:
@@ -134,7 +143,7 @@ def flows(screen: Screen, service: str | None, pin_path: Path, **asked: str | No
     screen.show_rows(read, FLOW_COLUMNS)
 
 
-@command.command("devices")
+@command.command("devices", short_help="The devices that carry the programs.")
 @on_screen
 def devices(screen: Screen) -> None:
     """Show the devices of this network namespace that carry the programs."""
