@@ -50,7 +50,7 @@ def cache_directory() -> Path:
 @click.option("--modules", type=click.Path(exists=True, path_type=Path), help="The directory that has its lib/modules.")
 @click.option("--virtiofs/--9p", default=True, help="Offer the root over virtiofs too, or over 9p alone.")
 @click.option("--suite", type=click.Path(exists=True, path_type=Path), default=SUITE, help="The commands to run.")
-@click.option("--timeout", type=float, default=280, show_default=True, help="Seconds for each kernel.")
+@click.option("--timeout", type=float, default=900, show_default=True, help="Seconds for each kernel.")
 def command(
     *,
     names: tuple[str, ...],

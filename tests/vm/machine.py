@@ -110,7 +110,7 @@ def _virtiofsd(guest: Guest) -> Iterator[Path | None]:
     with (guest.directory / "virtiofsd.log").open("wb") as log:
         server = subprocess.Popen([VIRTIOFSD, f"--socket-path={socket}", *options], stdout=log, stderr=log)
         try:
-            for _ in range(50):
+            for _ in range(300):
                 if socket.exists() or server.poll() is not None:
                     break
                 time.sleep(0.1)

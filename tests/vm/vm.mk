@@ -3,4 +3,4 @@ VM_ARGS ?=
 
 .PHONY: test-vm
 test-vm: ## Run the guest suite on Debian's older kernels, or with KERNEL=path on a bzImage of your own
-	.venv/bin/python -m tests.vm $(if $(KERNEL),--kernel $(KERNEL)) $(if $(MODULES),--modules $(MODULES)) $(VM_ARGS)
+	$(PYTHON) -m tests.vm $(if $(KERNEL),--kernel $(KERNEL)) $(if $(MODULES),--modules $(MODULES)) $(VM_ARGS)

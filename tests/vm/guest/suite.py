@@ -53,7 +53,7 @@ def is_guest() -> bool:
 
 def run(command: Command) -> int:
     """The exit code of the command, or TIMED_OUT; its output goes to the console."""
-    process = subprocess.Popen(["/bin/sh", "-c", command.text], stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(["/bin/bash", "-c", command.text], stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         return process.wait(command.seconds)
     except subprocess.TimeoutExpired:
@@ -94,7 +94,7 @@ def power_off() -> Iterator[None]:
 def main() -> None:
     """Run the suite named by the environment, in the checkout."""
     stir_entropy()
-    os.environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
+    os.environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", TCNAT_TEST_PATIENCE="10")
     os.chdir(os.environ["CHECKOUT"])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
     with open(REPORTS if os.path.exists(REPORTS) else "/dev/console", "w", encoding="utf-8") as out:
