@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import urllib3
+import yaml
 from urllib3.connection import HTTPConnection
 
 from tcnat.errors import TcnatError
@@ -142,8 +143,9 @@ def connect(kubeconfig: Path | None, master: str | None) -> Api:
     except ConfigException as error:
         where = f"--kubeconfig {kubeconfig}" if kubeconfig else "the in-cluster configuration"
         raise TcnatError(f"{where} cannot be used: {error}") from None
-    except (OSError, ValueError) as error:
-        raise TcnatError(f"--kubeconfig {kubeconfig} cannot be read: {error}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        words = " ".join(str(error).split())
+        raise TcnatError(f"--kubeconfig {kubeconfig} cannot be read: {words}") from None
 
 
 def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
