@@ -1,4 +1,5 @@
-"""What the maps need from time to time: front ends that have drained go, and, without LRU maps, what is past its time.
+"""What the maps need from time to time: front ends that have drained go, a trace that was killed is switched off, and,
+without LRU maps, what is past its time goes.
 
 Together with :func:`tcnat.notes.write_news`, which belongs behind each sync, this is all that an agent has to do for
 the maps beside syncing.
@@ -12,6 +13,7 @@ from tcnat.layout import Family
 from tcnat.loader import Loaded
 from tcnat.maps import MapStore
 from tcnat.sweep import Sweeper
+from tcnat.trace.switch import clear_stale
 
 SWEPT_AT_ONCE = 16384
 """Entries of each map that one run looks at: about a quarter of a second on kernels that have no batches either."""
@@ -22,6 +24,7 @@ class Upkeep:
 
     def __init__(self, loaded: Mapping[Family, Loaded], stores: Mapping[Family, MapStore]) -> None:
         self._stores = stores
+        self._settings = [each.maps["settings"] for each in loaded.values()]
         self._sweepers: list[Sweeper] = [stores[family].sweeper() for family, each in loaded.items() if each.swept]
 
     @property
@@ -32,5 +35,7 @@ class Upkeep:
     def run(self, now: float) -> int:
         """Do what is due; ``now`` is CLOCK_MONOTONIC in seconds. Returns how many entries were removed. BpfError where
         the kernel fails."""
+        for settings in self._settings:
+            clear_stale(settings)
         drained = sum(store.drain(int(now)) for store in self._stores.values())
         return drained + sum(sweeper.sweep(int(now), SWEPT_AT_ONCE) for sweeper in self._sweepers)

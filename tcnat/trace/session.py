@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import select
-import struct
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-from tcnat.errors import TcnatError
-from tcnat.layout import SETTINGS, TRACE, Family, port_bytes
+from tcnat.layout import TRACE, Family, port_bytes
 from tcnat.loader import Loaded
 from tcnat.trace.record import Decision, Pairing, decode
 from tcnat.trace.ring import Ring
+from tcnat.trace.switch import claim, switch
 
 _FIRST = bytes(4)
 
@@ -73,11 +70,12 @@ class Session:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             for family, loaded in self._loaded.items():
-                claim(loaded)
-                stack.callback(switch, loaded, 0)
+                settings = loaded.maps["settings"]
+                claim(settings)
+                stack.callback(switch, settings, 0)
                 loaded.maps["trace"].update(_FIRST, self._filter.pack(family))
                 self._rings.append(stack.enter_context(Ring(loaded.maps["events"])))
-                switch(loaded, os.getpid())
+                switch(settings, os.getpid())
             self._stack = stack.pop_all()
         return self
 
@@ -101,36 +99,3 @@ class Session:
                     if decision is not None:
                         decisions.append(decision)
         return sorted(decisions, key=lambda decision: decision.after.time)
-
-
-def tracer(loaded: Loaded) -> int:
-    """The process that traces, 0 if none does or it is gone."""
-    value = loaded.maps["settings"].lookup(_FIRST) or bytes(SETTINGS.codec(loaded.family).size)
-    pid = int(SETTINGS.codec(loaded.family).unpack(value)[-1])
-    return pid if pid and Path(f"/proc/{pid}").exists() else 0
-
-
-def claim(loaded: Loaded) -> None:
-    """Make sure that nobody else traces."""
-    pid = tracer(loaded)
-    if pid and pid != os.getpid():
-        raise TcnatError(f"process {pid} traces already: one trace runs at a time, end that one first")
-
-
-def switch(loaded: Loaded, pid: int) -> None:
-    """Write who traces (0: nobody) into the settings, and leave the others as they are."""
-    settings = loaded.maps["settings"]
-    value = settings.lookup(_FIRST)
-    if value is not None:
-        at, _ = SETTINGS.offsets(loaded.family)["trace"]
-        settings.update(_FIRST, value[:at] + struct.pack("=I", pid))
-
-
-def clear_stale(loaded: Loaded) -> bool:
-    """Turn off a trace whose process was killed, so that packets stop paying for it. Whether there was one."""
-    at, size = SETTINGS.offsets(loaded.family)["trace"]
-    value = loaded.maps["settings"].lookup(_FIRST) or bytes(at + size)
-    if not int.from_bytes(value[at : at + size], sys.byteorder) or tracer(loaded):
-        return False
-    switch(loaded, 0)
-    return True

@@ -16,7 +16,7 @@ from scapy.utils import rdpcap
 
 from tcnat.layout import SETTINGS, Family
 from tcnat.loader import open_pinned
-from tcnat.trace.session import tracer
+from tcnat.trace.switch import tracer
 from tests.lab import Lab
 from tests.lab.objects import Service
 from tests.lab.stage import ECHO_PORT, ECHO_TARGET, Stage, stage
@@ -38,7 +38,7 @@ def start_trace(traced: Stage, *options: str) -> subprocess.Popen[str]:
         traced.client.command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     loaded = open_pinned(traced.lab.pins)[Family.IPV4]
-    while tracer(loaded) == 0:
+    while tracer(loaded.maps["settings"]) == 0:
         assert process.poll() is None, process.communicate()
     return process
 
