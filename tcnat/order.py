@@ -126,7 +126,7 @@ class _Change:
             front = decided[key] if key in decided else present.front(key)
             value, old = service_value(front, extra), present.services.value(key)
             is_new = old is None and value is not None
-            if value == old or (is_new and not room):  # without room, what is dirty stays so
+            if value == old or (is_new and room <= 0):  # without room, what is dirty stays so
                 continue
             room -= is_new
             step = RemoveService(key) if value is None else WriteService(key, value)

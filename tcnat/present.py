@@ -91,6 +91,10 @@ class Present:
         numbers = self.backends_of.get(service, ())
         return {endpoint: number for number in numbers if (endpoint := self.endpoints[number]) is not None}
 
+    def endpoint(self, number: int) -> bytes | None:
+        """Whose a backend id is; None if it is free, or nobody knows."""
+        return self.endpoints[number] if number < len(self.endpoints) else None
+
     def run_users(self, base: int) -> int | None:
         """How many front ends have the run at ``base``; None if there is none."""
         return self.runs[base].users if base in self.runs else None

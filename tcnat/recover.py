@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 from tcnat import maglev
+from tcnat.allocate import Runs
 from tcnat.entries import Front
 from tcnat.layout import BACKEND, port_number
 from tcnat.model import Backend
@@ -106,14 +107,14 @@ class _Recovery:
     def _owns(self, key: bytes, service: int, numbers: Iterable[int]) -> bool:
         """Whether nothing says that one of the backend ids belongs to another service or protocol."""
         for number in numbers:
-            endpoint = self.present.endpoints[number] if number < len(self.present.endpoints) else None
+            endpoint = self.present.endpoint(number)
             if endpoint is not None and (self.present.owners[number] != service or endpoint[-2] != key[-2]):
                 return False
         return True
 
     def _keep_backend(self, key: bytes, service: int, number: int) -> None:
         present, backend = self.present, self.backends[number]
-        if backend is not None and (number >= len(present.endpoints) or present.endpoints[number] is None):
+        if backend is not None and present.endpoint(number) is None:
             endpoint = backend.address + backend.port.to_bytes(2, "big") + key[-2:]
             present.backend_numbers.claim(number)
             present.keep_backend(WriteBackend(number, present.generation(number), service, endpoint))
@@ -123,15 +124,13 @@ class _Recovery:
         present = self.present
         sound = sorted((base, run.count) for base, run in present.runs.items())
         present.quarantine = _without(self.named, sound, present.free_slots.capacity)
-        present.free_slots = type(present.free_slots)(
-            present.free_slots.capacity, sorted([*sound, *present.quarantine])
-        )
+        present.free_slots = Runs(present.free_slots.capacity, sorted([*sound, *present.quarantine]))
 
     def _keep_strangers(self) -> None:
         """Backends that nobody knows the owner of: the next plan frees them."""
         present = self.present
         for number, backend in enumerate(self.backends):
-            if backend is not None and (number >= len(present.endpoints) or present.endpoints[number] is None):
+            if backend is not None and present.endpoint(number) is None:
                 present.grow(number)
                 present.backend_numbers.claim(number)
                 present.idle_backends.add(number)
