@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -209,6 +210,18 @@ def test_a_changed_file_is_in_the_maps_at_once(node: Node, agent: Program) -> No
     assert node.serves(service(1))
 
 
+def test_sighup_finds_what_the_watcher_cannot_see(node: Node, agent: Program) -> None:
+    elsewhere = node.objects.with_name(f"{node.objects.name}-elsewhere.json")
+    os.link(node.objects / "all.json", elsewhere)
+    content = json.loads(elsewhere.read_text())
+    elsewhere.write_text(json.dumps({**content, "items": content["items"][:3]}))
+    time.sleep(0.5)
+    assert node.serves(service(2))
+    agent.send(signal.SIGHUP)
+    wait_until(lambda: not node.serves(service(2)), "the change that was made through another directory")
+    assert node.serves(service(1))
+
+
 def test_a_broken_file_is_told_and_costs_nothing(node: Node, agent: Program) -> None:
     file = node.objects / "all.json"
     good = file.read_text()
@@ -273,11 +286,10 @@ def test_a_device_that_comes_later_is_served(node: Node) -> None:
     program.stop()
 
 
-def test_sighup_puts_back_what_others_removed(node: Node, agent: Program) -> None:
+def test_what_others_removed_is_put_back(node: Node, agent: Program) -> None:
     node.lab.node.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
-    assert node.filters() == 0
-    agent.send(signal.SIGHUP)
-    wait_until(lambda: node.filters() == 4, "the filters to be back")
+    wait_until(lambda: agent.output().count("programs attached") == 2, "the filters to be back")
+    assert node.filters() == 4
 
 
 # --- what it goes by and tells ----------------------------------------------------------------------------------------
