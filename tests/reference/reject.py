@@ -6,6 +6,7 @@ from scapy.layers.inet import ICMP, IP, TCP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
+from scapy.packet import Raw
 
 from tests.reference import tables
 from tests.reference.checksums import mend, plain_sum, transport_sum
@@ -33,11 +34,11 @@ def turned_link(packet: Packet) -> Layer:
     return Ether(src=packet.link.dst, dst=packet.link.src, type=packet.link.type)
 
 
-def answering_ip(packet: Packet) -> Layer:
+def answering_ip(packet: Packet, **fields: int) -> Layer:
     """The IP header of an answer that is made from nothing."""
     if isinstance(packet.ip, IP):
         return IP(src=packet.ip.dst, dst=packet.ip.src, ttl=64, id=0, flags="DF", tos=0)
-    return IPv6(src=packet.ip.dst, dst=packet.ip.src, hlim=64, tc=0, fl=0)
+    return IPv6(src=packet.ip.dst, dst=packet.ip.src, hlim=64, tc=0, fl=0, **fields)
 
 
 def rst(packet: Packet) -> Layer:
@@ -71,8 +72,24 @@ def left_to_hardware(packet: Packet) -> bool:
 def port_unreachable(packet: Packet) -> Layer:
     """ICMP or ICMPv6 port unreachable, quoting what the client sent."""
     quote = bytes(packet.ip) + packet.segment()[:QUOTED]
-    error = ICMP(type=3, code=3, unused=0) if isinstance(packet.ip, IP) else ICMPv6DestUnreach(code=4)
-    return answering_ip(packet) / error / quote
+    if isinstance(packet.ip, IP):
+        return answering_ip(packet) / ICMP(type=3, code=3, unused=0) / quote
+    error = ICMPv6DestUnreach(code=4) / quote
+    if packet.protocol == tables.UDP and left_to_hardware(packet):
+        error = with_place_for_udp_checksum(packet, bytes(ICMPv6DestUnreach(code=4, cksum=0) / quote))
+    return answering_ip(packet, nh=tables.ICMP[6]) / error
+
+
+def with_place_for_udp_checksum(packet: Packet, error: bytes) -> Layer:
+    """An ICMPv6 error that stays right when the hardware fills in what it takes for UDP's checksum.
+
+    That place is the end of the unused word; the pseudo header's sum there is what the hardware will put there.
+    """
+    ip = answering_ip(packet)
+    pseudo = transport_sum(ip, tables.ICMP[6], bytes(len(error))) ^ 0xFFFF
+    blank = error[:2] + bytes(4) + pseudo.to_bytes(2, "big") + error[8:]
+    checksum = transport_sum(ip, tables.ICMP[6], blank)
+    return Raw(blank[:2] + checksum.to_bytes(2, "big") + blank[4:])
 
 
 def echo_reply(packet: Packet) -> bytes:

@@ -22,7 +22,7 @@ class Shape:
     """(id, offset in units of 8 bytes, whether more follow)"""
     padding: int = 0
     checksum: str = "good"
-    """good, bad or zero: the transport checksum's"""
+    """good, bad, zero, or pseudo (left to the hardware): the transport checksum's"""
 
 
 PLAIN = Shape()
@@ -84,6 +84,8 @@ def summed(
         value = 0xFFFF
     if checksum == "bad":
         value ^= 0x5A5A
+    if checksum == "pseudo":
+        value = internet_sum(pseudo) ^ 0xFFFF
     return segment[:at] + struct.pack("!H", value) + segment[at + 2 :]
 
 

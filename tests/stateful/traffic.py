@@ -205,7 +205,7 @@ class Traffic:
         if kind == "first":
             return Shape(fragment=(choices.pick(IDS), 0, True))
         if kind == "checksum":
-            return Shape(checksum=choices.pick(("bad", "zero")))
+            return Shape(checksum=choices.pick(("bad", "zero", "pseudo")))
         if kind == "padded":
             return Shape(padding=choices.pick((1, 6)))
         if kind == "headers":
