@@ -16,7 +16,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import partial
 from types import FrameType
 
 from tcnat import datapath, health, metrics
@@ -26,6 +25,7 @@ from tcnat.devices import Patterns
 from tcnat.errors import TcnatError
 from tcnat.filters import Programs, Role
 from tcnat.health import Health
+from tcnat.healthchecks import HealthCheckPorts
 from tcnat.keeper import DeviceKeeper
 from tcnat.layout import Choice, Family, FlowState
 from tcnat.loader import Loaded, has_lru, load
@@ -178,7 +178,9 @@ class _Agent:
         stores = {family: MapStore(family, found.maps) for family, found in loaded.items()}
         for store in stores.values():
             store.write_settings(settings_of(self._config))
-        self._syncer.open(stores, partial(write_news, self._config.pin_path, stores))
+        checks = HealthCheckPorts(self._health, time.time)
+        self._stack.callback(checks.stop)
+        self._syncer.open(stores, lambda: self._after_sync(stores, checks))
         self._show(loaded, stores)
         keeper = DeviceKeeper(patterns, programs_of(loaded), self._inbox.poster(Event.DEVICES))
         devices = Served(keeper, self._metrics)
@@ -189,6 +191,11 @@ class _Agent:
         log.info("ready after %.2f s", _age())
         loop.run()
         log.info("ending")
+
+    def _after_sync(self, stores: Mapping[Family, MapStore], checks: HealthCheckPorts) -> None:
+        """What others learn of a sync."""
+        checks.sync(self._wanted.health_checks)
+        write_news(self._config.pin_path, stores)
 
     def _take_signals(self) -> None:
         for number, event in (
