@@ -1,6 +1,6 @@
 """What else one who looks for a fault wants to know: what compiles, what else handles Services, what of tcnat is here.
 
-Only looks; nothing here changes anything. Programs of others are asked for a few seconds at most.
+Only looks; nothing here changes anything. Programs of others may take a minute at most.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tcnat.layout import MAPS, Family, MapType
 from tcnat.lock import holder
 from tcnat.probes import Result, State, missing, there, untried
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds that a program of others may take."""
 _RULES = (("iptables-save",), ("iptables-legacy-save",), ("ip6tables-save",), ("nft", "list", "tables"))
 _KUBE_PROXY = re.compile(r"^:(KUBE-SERVICES) |^table \w+ (kube-proxy)$", re.MULTILINE)
