@@ -251,7 +251,7 @@ def _cluster_ips(spec: wire.ServiceSpec) -> tuple[bytes, ...]:
 
 def _watched(metadata: wire.Metadata) -> bool:
     labels = metadata.labels
-    return labels is None or (labels.proxy_name is None and labels.headless is None)
+    return labels is None or labels.proxy_name is labels.headless is msgspec.UNSET
 
 
 def _trigger_time(metadata: wire.Metadata) -> str:

@@ -27,11 +27,11 @@ class Labels(
         "old_zone": "failure-domain.beta.kubernetes.io/zone",
     },
 ):
-    """The labels that a Service proxy looks at; None where there is none."""
+    """The labels that a Service proxy looks at; None (or unset, where any value counts) where there is none."""
 
     service: str | None = None
-    proxy_name: str | None = None
-    headless: str | None = None
+    proxy_name: str | None | msgspec.UnsetType = msgspec.UNSET
+    headless: str | None | msgspec.UnsetType = msgspec.UNSET
     zone: str | None = None
     old_zone: str | None = None
 

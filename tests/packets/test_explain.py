@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
+from tcnat.cli import main
 from tcnat.explain import Answer, Explainer, Flow, Origin, Settings
 from tcnat.inventory import Inventory
 from tcnat.layout import Choice, Family
 from tcnat.live import LiveExplainer
-from tcnat.loader import Loaded, load_private
+from tcnat.loader import Loaded, load, load_private
 from tcnat.maps import MapStore
 from tcnat.model import NodeInfo, Protocol, ServicePortName, Verdict, format_address, parse_address
 from tcnat.settings import Settings as DatapathSettings
@@ -192,3 +197,23 @@ def test_rule_31_a_service_that_is_gone(datapath: Datapath) -> None:
     answer = datapath.live.explain(datapath.flow(net.service, 20000))
     assert answer.verdict is Verdict.PASS
     assert "only open connections go on" in answer.reason
+
+
+def test_the_command_asks_the_pinned_maps(capsys: pytest.CaptureFixture[str]) -> None:
+    pins = Path(f"/sys/fs/bpf/tcnat-test-{secrets.token_hex(4)}")
+    try:
+        (loaded,) = load(pins, [Family.IPV4], SMALL).values()
+        store = MapStore(loaded.family, loaded.maps)
+        store.read()
+        slices = endpoint_slice("IPv4", endpoint(V4.pod_one), endpoint(V4.pod_two))
+        ((web, its),) = Inventory(parse(service(V4.service), slices)).services()
+        store.resync({each.key: each for each in translate(web, its, HERE).front_ends})
+        question = ["--from", "pod", "--src", f"{V4.pod_client}:20000", "--dst", f"{V4.service}:80/TCP", "-o", "json"]
+        with pytest.raises(SystemExit) as ended:
+            main(["explain", "--live", "--pin-path", str(pins), *question])
+        assert ended.value.code == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert [each["address"] for each in answer["backends"]] == [V4.pod_one, V4.pod_two]
+        assert answer["chosen"] is not None
+    finally:
+        shutil.rmtree(pins, ignore_errors=True)

@@ -67,6 +67,9 @@ class TestWhichServicesCount:
                 {"labels": {"service.kubernetes.io/service-proxy-name": ""}}, 1, id="rule 1: whatever its value"
             ),
             pytest.param({"labels": {"service.kubernetes.io/headless": ""}}, 1, id="rule 1: labelled headless"),
+            pytest.param(
+                {"labels": {"service.kubernetes.io/headless": None}}, 1, id="rule 1: labelled without a value"
+            ),
             pytest.param({"clusterIP": "None", "clusterIPs": ["None"]}, 2, id="rule 2: headless"),
             pytest.param({"clusterIP": ""}, 2, id="rule 2: no clusterIP"),
             pytest.param({"clusterIP": None, "clusterIPs": None}, 2, id="rule 2: none at all"),
