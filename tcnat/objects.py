@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tcnat import resources, texts, wire
-from tcnat.resources import EndpointSlice, Node, Object, ObjectRef, Refused, Service, ServiceRef
+from tcnat import conversion, texts, wire
+from tcnat.conversion import Refused
+from tcnat.resources import EndpointSlice, Node, Object, ObjectRef, Service, ServiceRef
 
 __all__ = [
     "EndpointSlice",
@@ -102,12 +103,12 @@ class _Kind:
 
 
 _KINDS: dict[str, _Kind] = {
-    "Service": _Kind(wire.Service, resources.service_from, ("v1",)),
+    "Service": _Kind(wire.Service, conversion.service_from, ("v1",)),
     "EndpointSlice": _Kind(
-        wire.EndpointSlice, resources.slice_from, ("discovery.k8s.io/v1", "discovery.k8s.io/v1beta1")
+        wire.EndpointSlice, conversion.slice_from, ("discovery.k8s.io/v1", "discovery.k8s.io/v1beta1")
     ),
-    "Endpoints": _Kind(wire.Endpoints, resources.endpoints_from, ("v1",)),
-    "Node": _Kind(wire.Node, resources.node_from, ("v1",)),
+    "Endpoints": _Kind(wire.Endpoints, conversion.endpoints_from, ("v1",)),
+    "Node": _Kind(wire.Node, conversion.node_from, ("v1",)),
 }
 
 

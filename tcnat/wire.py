@@ -30,8 +30,8 @@ class Labels(
     """The labels that a Service proxy looks at; None (or unset, where any value counts) where there is none."""
 
     service: str | None = None
-    proxy_name: str | None | msgspec.UnsetType = msgspec.UNSET
-    headless: str | None | msgspec.UnsetType = msgspec.UNSET
+    proxy_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    headless: str | msgspec.UnsetType | None = msgspec.UNSET
     zone: str | None = None
     old_zone: str | None = None
 

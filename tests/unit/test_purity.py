@@ -12,7 +12,7 @@ import tcnat
 PACKAGE = Path(tcnat.__file__).parent
 PURE = (
     *("hashing", "maglev", "model", "layout", "settings"),
-    *("wire", "texts", "resources", "objects", "inventory"),
+    *("wire", "texts", "resources", "conversion", "objects", "inventory"),
     *("endpoints", "services", "translate", "sources", "wanted"),
     *("catalogue", "reasoning", "explain", "questions", "live"),
     *("allocate", "entries", "mirror", "present", "steps", "order", "plan", "recover", "sizing"),
