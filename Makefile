@@ -30,8 +30,16 @@ test: setup ## Run every test that ends soon; ARGS="-k name" for some of them
 	@$(PYTEST) -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-long
-test-long: setup ## Run the longer lanes: many more random packets, captures and changes
-	@HYPOTHESIS_PROFILE=long $(PYTEST) -m slow -n 2 --dist loadfile $(ARGS)
+test-long: setup ## Run the longer lanes: far more random input, every mutant of the C
+	@HYPOTHESIS_PROFILE=long $(PYTEST) -m "slow or hypothesis" -n 2 --dist loadfile $(ARGS)
+
+.PHONY: mutants
+mutants: setup ## Break the C on purpose and see that the tests notice; ARGS="words of its sentence" for one
+	@$(PYTHON) -m tests.mutants $(ARGS)
+
+.PHONY: coverage
+coverage: setup ## Tell which branches and reasons of the C the tests meet
+	@$(PYTHON) -m tests.coverage
 
 .PHONY: check
 check: setup ## Look at style and types: ruff, mypy, clang-format, shellcheck

@@ -16,7 +16,7 @@ NEED_ROOT = ("netns", "packets")
 """Directories of tests that need root, all of them."""
 
 hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

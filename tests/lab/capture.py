@@ -21,6 +21,8 @@ _OPTIONS = [word for protocol in ("ip", "tcp", "udp") for word in ("-o", f"{prot
 _OPTIONS += [word for protocol in ("tcp", "udp") for word in ("-d", f"{protocol}.port==0-65535,data")]
 """Nothing above TCP and UDP is looked into: random payload would be taken for this protocol or that, and be wrong."""
 _BAD, _GOOD = "0", "1"
+_NEGATIVE_ZERO = "[TCP CHECKSUM 0xFFFF]"
+"""What tshark says of a sum that is right but stands there as 0xffff, not 0: so Linux sends it (skb_checksum_help)."""
 
 
 class Capture:
@@ -77,7 +79,7 @@ class Capture:
         bad = [
             f"{row['frame.number']}: {row['_ws.col.Info']}"
             for row, found in zip(rows, states, strict=True)
-            if _BAD in found
+            if _BAD in found and _NEGATIVE_ZERO not in row["_ws.col.Info"]
         ]
         assert not bad, f"{self.file}: bad checksums in {len(bad)} of {len(rows)} packets, first " + "; ".join(bad[:5])
         assert any(_GOOD in found for found in states), f"{self.file}: no checksum to look at in {len(rows)} packets"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tcnat.layout import Family
 
@@ -95,5 +96,6 @@ def write(path: Path, services: Sequence[Service]) -> None:
     """Put a List of these Services' objects in the place of the file, so that its directory sees a single change."""
     items = [thing for service in services for thing in service.objects()]
     fresh = path.parent.with_name(f"{path.name}.new")
-    fresh.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=1))
+    document = {"apiVersion": "v1", "kind": "List", "items": items}
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     os.replace(fresh, path)

@@ -2,68 +2,81 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tcnat.layout import Family
 from tcnat.loader import open_pinned
-from tests.lab.stage import Stage
+from tests.lab import Lab
+from tests.lab.stage import Stage, stage
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["network-facing", "workload-facing"])
+def own(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with Lab(pods=request.param) as lab, stage(lab) as made:
+        yield made
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_traffic_goes_on_without_the_agent(scene: Stage, family: Family, number: signal.Signals) -> None:
-    service = scene.service()
-    with scene.tcp(service, family) as connection:
-        scene.agent.stop(number)
+def test_traffic_goes_on_without_the_agent(own: Stage, number: signal.Signals) -> None:
+    service = own.service()
+    connections = [own.tcp(service, family) for family in Family]
+    own.agent.stop(number)
+    servers = set()
+    for family in [*Family] * 50:
+        with own.tcp(service, family) as fresh, own.udp(service, family) as flow:
+            servers |= {fresh.server, flow.ask(b"x" * 20)}
+    assert servers == {"backend1", "backend2", "backend3"}
+    for connection in connections:
         assert connection.echo(b"x" * 100_000) == b"x" * 100_000
-        servers = set()
-        for _ in range(50):
-            with scene.tcp(service, family) as fresh, scene.udp(service, family) as flow:
-                servers |= {fresh.server, flow.ask(b"x" * 20)}
-        assert servers == {"backend1", "backend2", "backend3"}
-        scene.agent.start()
+    own.agent.start()
+    for connection in connections:
         assert connection.echo(b"x" * 100_000) == b"x" * 100_000
+        connection.socket.close()
 
 
-def test_no_request_fails_while_the_agent_is_killed_and_starts_again(scene: Stage, family: Family) -> None:
-    service = scene.service()
+def test_no_request_fails_while_the_agent_is_killed_and_starts_again(own: Stage) -> None:
+    service = own.service()
     done = threading.Event()
     failures: list[OSError] = []
 
     def ask_without_pause() -> None:
-        while not done.is_set():
+        for family in itertools.cycle(Family):
+            if done.is_set():
+                return
             try:
-                scene.tcp(service, family).socket.close()
-                with scene.udp(service, family) as flow:
-                    flow.socket.settimeout(2)
+                own.tcp(service, family).socket.close()
+                with own.udp(service, family) as flow:
                     flow.ask(b"x" * 20)
             except OSError as error:
                 failures.append(error)
 
     asking = threading.Thread(target=ask_without_pause)
     asking.start()
-    scene.agent.stop(signal.SIGKILL)
-    scene.agent.start()
+    own.agent.stop(signal.SIGKILL)
+    own.agent.start()
     time.sleep(0.2)
     done.set()
     asking.join()
     assert failures == []
 
 
-def test_a_start_with_nothing_changed_changes_nothing(scene: Stage) -> None:
-    scene.service()
-    before = state(scene)
-    scene.agent.stop(signal.SIGKILL)
-    scene.agent.start()
-    assert state(scene) == before
+def test_a_start_with_nothing_changed_changes_nothing(own: Stage) -> None:
+    own.service()
+    before = state(own)
+    own.agent.stop(signal.SIGKILL)
+    own.agent.start()
+    assert state(own) == before
 
 
-def state(scene: Stage) -> list[object]:
+def state(own: Stage) -> list[object]:
     """The filters with their programs' ids, as tc shows them, and the maps that hold what is wanted."""
-    lab = scene.lab
+    lab = own.lab
     device = "pod1" if lab.pods else "eth0"
     shown: list[object] = [lab.node.run("tc", "filter", "show", "dev", device, hook) for hook in ("ingress", "egress")]
     for loaded in open_pinned(lab.pins).values():
@@ -72,12 +85,13 @@ def state(scene: Stage) -> list[object]:
     return shown
 
 
-def test_what_changed_meanwhile_is_in_force_after_the_start(scene: Stage, family: Family) -> None:
-    kept, gone = scene.service([scene.backends[0]]), scene.service()
-    scene.agent.stop(signal.SIGKILL)
-    scene.agent.write_unheeded([kept.with_endpoints([scene.backends[1].addresses])])
-    scene.agent.start()
-    with scene.tcp(kept, family) as connection:
-        assert connection.server == "backend2"
-    with pytest.raises(OSError, match="unreachable"):
-        scene.tcp(gone, family)
+def test_what_changed_meanwhile_is_in_force_after_the_start(own: Stage) -> None:
+    kept, gone = own.service([own.backends[0]]), own.service()
+    own.agent.stop(signal.SIGKILL)
+    own.agent.write_unheeded([kept.with_endpoints([own.backends[1].addresses])])
+    own.agent.start()
+    for family in Family:
+        with own.tcp(kept, family) as connection:
+            assert connection.server == "backend2"
+        with pytest.raises(OSError, match="unreachable"):
+            own.tcp(gone, family)

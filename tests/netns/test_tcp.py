@@ -19,6 +19,12 @@ SIZES = [1, 100, 1447, 1449, 65_537, 1_000_000]
 SERVER_PORT = 7100
 
 
+@pytest.fixture(scope="module")
+def service(scene: Stage) -> Service:
+    """A Service on all backends, which the tests of this module share."""
+    return scene.service()
+
+
 @contextmanager
 def both_ends(scene: Stage, family: Family, source_port: int = 0) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A connection through a Service with one backend: the client's socket and the server's."""
@@ -42,26 +48,20 @@ def receive_all(end: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_data_of_every_size_comes_back_unharmed(scene: Stage, family: Family, size: int) -> None:
+def test_data_of_every_size_comes_back_unharmed(scene: Stage, service: Service, family: Family, size: int) -> None:
     data = os.urandom(size)
-    with scene.tcp(shared(scene), family) as connection:
+    with scene.tcp(service, family) as connection:
         assert connection.echo(data) == data
 
 
-def shared(scene: Stage) -> Service:
-    """A Service on all backends that the tests of this module share."""
-    return scene.agent.services.get(1) or scene.service()
-
-
-def test_hundreds_of_short_connections_all_succeed(scene: Stage, family: Family) -> None:
-    service = shared(scene)
+def test_hundreds_of_short_connections_all_succeed(scene: Stage, service: Service, family: Family) -> None:
     for _ in range(300):
         with scene.tcp(service, family) as connection:
             assert connection.server in scene.echoes
 
 
-def test_a_long_conversation_stays_with_its_backend(scene: Stage, family: Family) -> None:
-    with scene.tcp(shared(scene), family) as connection:
+def test_a_long_conversation_stays_with_its_backend(scene: Stage, service: Service, family: Family) -> None:
+    with scene.tcp(service, family) as connection:
         for number in range(500):
             assert connection.echo(b"%d" % number) == b"%d" % number
 
@@ -101,8 +101,6 @@ def test_both_may_close_at_the_same_time(scene: Stage, family: Family) -> None:
 
 
 def test_a_reset_of_the_clients_reaches_the_server(scene: Stage, family: Family) -> None:
-    with scene.tcp(shared(scene), family):
-        pass
     with both_ends(scene, family) as (client, server):
         reset(client)
         with pytest.raises(ConnectionResetError):
@@ -121,8 +119,7 @@ def reset(end: socket.socket) -> None:
     end.close()
 
 
-def test_a_port_is_good_again_at_once_after_a_reset(scene: Stage, family: Family) -> None:
-    service = shared(scene)
+def test_a_port_is_good_again_at_once_after_a_reset(scene: Stage, service: Service, family: Family) -> None:
     for _ in range(20):
         connection = scene.tcp(service, family, source_port=40_123)
         assert connection.echo(b"hello") == b"hello"
@@ -147,15 +144,16 @@ def test_a_backend_where_nobody_listens_refuses(scene: Stage, family: Family) ->
         scene.tcp(service, family)
 
 
-def test_a_backend_can_be_reached_without_its_service(scene: Stage, family: Family) -> None:
-    shared(scene)
+def test_a_backend_can_be_reached_without_its_service(scene: Stage, service: Service, family: Family) -> None:
     with scene.tcp_to_backend(scene.backends[1], family) as connection:
         assert connection.server == "backend2"
         assert connection.echo(b"x" * 10_000) == b"x" * 10_000
 
 
-def test_a_port_that_the_service_does_not_have_is_left_to_the_network(scene: Stage, family: Family) -> None:
+def test_a_port_that_the_service_does_not_have_is_left_to_the_network(
+    scene: Stage, service: Service, family: Family
+) -> None:
     """The lab's router has no route to it; tcnat must not have rewritten it on the way there."""
     with pytest.raises(OSError, match="unreachable") as caught:
-        Tcp(scene.client, shared(scene).addresses, family, 81)
+        Tcp(scene.client, service.addresses, family, 81)
     assert caught.value.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)

@@ -19,27 +19,30 @@ LARGEST = 65_507
 """Bytes of payload that a UDP datagram can have over IPv4."""
 
 
-def shared(scene: Stage) -> Service:
-    """A Service on all backends that the tests of this module share."""
-    return scene.agent.services.get(1) or scene.service()
+@pytest.fixture(scope="module")
+def service(scene: Stage) -> Service:
+    """A Service on all backends, which the tests of this module share."""
+    return scene.service()
 
 
 @pytest.mark.parametrize("connected", [True, False], ids=["connected", "unconnected"])
 @pytest.mark.parametrize("size", [1, 100, 1449, 1473, 9_000, LARGEST])
-def test_a_datagram_of_every_size_comes_back_unharmed(scene: Stage, family: Family, size: int, connected: bool) -> None:
+def test_a_datagram_of_every_size_comes_back_unharmed(
+    scene: Stage, service: Service, family: Family, size: int, connected: bool
+) -> None:
     """The larger ones in fragments, both ways."""
-    with scene.udp(shared(scene), family, connected=connected) as flow:
+    with scene.udp(service, family, connected=connected) as flow:
         assert flow.ask(os.urandom(size)) in scene.echoes
 
 
-def test_an_empty_datagram_arrives(scene: Stage, family: Family) -> None:
-    with scene.udp(shared(scene), family) as flow:
+def test_an_empty_datagram_arrives(scene: Stage, service: Service, family: Family) -> None:
+    with scene.udp(service, family) as flow:
         flow.send(b"")
         assert flow.receive()[0] in scene.echoes
 
 
-def test_a_flow_stays_with_its_backend(scene: Stage, family: Family) -> None:
-    with scene.udp(shared(scene), family) as flow:
+def test_a_flow_stays_with_its_backend(scene: Stage, service: Service, family: Family) -> None:
+    with scene.udp(service, family) as flow:
         assert len({flow.ask(b"x" * 50) for _ in range(100)}) == 1
 
 
@@ -51,8 +54,8 @@ def test_one_unconnected_socket_talks_to_two_services(scene: Stage, family: Fami
         assert flow.ask(b"x" * 20) == "backend2"
 
 
-def test_large_datagrams_of_many_flows_at_once_do_not_mix(scene: Stage, family: Family) -> None:
-    flows = [scene.udp(shared(scene), family) for _ in range(8)]
+def test_large_datagrams_of_many_flows_at_once_do_not_mix(scene: Stage, service: Service, family: Family) -> None:
+    flows = [scene.udp(service, family) for _ in range(8)]
     payloads = [os.urandom(20_000) for _ in flows]
     for flow, payload in zip(flows, payloads, strict=True):
         flow.send(payload)
@@ -82,7 +85,6 @@ def test_a_client_that_went_away_tells_the_backend(scene: Stage, family: Family)
         wait_until(lambda: server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "the ICMP error", timeout=2)
 
 
-def test_a_backend_can_be_reached_without_its_service(scene: Stage, family: Family) -> None:
-    shared(scene)
+def test_a_backend_can_be_reached_without_its_service(scene: Stage, service: Service, family: Family) -> None:
     with scene.udp_to_backend(scene.backends[1], family) as flow:
         assert flow.ask(b"x" * 10_000) == "backend2"
