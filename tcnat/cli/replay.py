@@ -13,8 +13,7 @@ import click
 
 from tcnat.cli.options import ManyValues, split_commas
 from tcnat.errors import TcnatError
-from tcnat.layout import Choice, Family
-from tcnat.loader import Loaded
+from tcnat.layout import Choice
 from tcnat.replay import junit, world
 from tcnat.replay.capture import Capture, CaptureError
 from tcnat.replay.compare import Comparison, Result
@@ -172,9 +171,10 @@ def _replay(request: Request) -> int:
 
 
 def _engine(request: Request, front_ends: world.FrontEnds) -> Engine:
-    loaded: dict[Family, Loaded] = world.load(front_ends, request.settings)
-    runner = choose(programs_of(loaded), request.through, lambda: VethRunner(loaded))
-    return Engine(KernelDatapath(loaded, runner), _sides(request, front_ends), world.services_of(front_ends))
+    made = world.load(front_ends, request.settings)
+    runner = choose(programs_of(made.loaded), request.through, lambda: VethRunner(made.loaded))
+    datapath = KernelDatapath(made.loaded, runner, made.sweepers)
+    return Engine(datapath, _sides(request, front_ends), world.services_of(front_ends))
 
 
 def _sides(request: Request, front_ends: world.FrontEnds) -> FindSides:

@@ -13,11 +13,15 @@ from tcnat.loader import Loaded
 from tcnat.reasons import Reason, reasons
 from tcnat.replay.engine import Ran
 from tcnat.replay.side import Side
+from tcnat.sweep import Sweeper
 
 UNSPEC, SHOT, REDIRECT = -1, 2, 7
 """TC_ACT_UNSPEC, TC_ACT_SHOT, TC_ACT_REDIRECT."""
 _START = 1_000_000_000_000
 _STEP = 1_000_000
+_SECOND = 1_000_000_000
+SWEPT_PER_SECOND = 10_000
+"""Entries of each map that are looked at in a second of the capture's clock, where the kernel has no LRU maps."""
 _ZERO = bytes(4)
 _NOW = SETTINGS.offsets(Family.IPV4)["now"]
 
@@ -94,10 +98,13 @@ class KernelDatapath:
     The process is held on one CPU: the limit on rejects is one for each CPU, and a replay must give the same twice.
     """
 
-    def __init__(self, loaded: Mapping[Family, Loaded], runner: Runner) -> None:
+    def __init__(
+        self, loaded: Mapping[Family, Loaded], runner: Runner, sweepers: Mapping[Family, Sweeper] | None = None
+    ) -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         self._loaded = loaded  # the tail-call map is emptied when its last descriptor closes
         self._runner = runner
+        self._sweepers = sweepers or {}
         self._clock = Clock()
         self._tallies = {family: _Tally(one.maps["counters"]) for family, one in loaded.items()}
         self._settings = {family: one.maps["settings"] for family, one in loaded.items()}
@@ -118,4 +125,6 @@ class KernelDatapath:
         value = self._values[family]
         value[start : start + size] = now.to_bytes(size, sys.byteorder)
         self._settings[family].update(_ZERO, bytes(value))
+        if family in self._sweepers and now // _SECOND != self._written[family] // _SECOND:
+            self._sweepers[family].sweep(now // _SECOND, SWEPT_PER_SECOND)
         self._written[family] = now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tcnat.errors import TcnatError
 from tcnat.inventory import Inventory
@@ -13,6 +14,7 @@ from tcnat.model import FrontEnd, FrontEndKey, NodeInfo, format_address
 from tcnat.objectfiles import load_inventory
 from tcnat.replay.fate import Services
 from tcnat.settings import Settings
+from tcnat.sweep import Sweeper
 from tcnat.translate import translate
 
 FrontEnds = Mapping[FrontEndKey, FrontEnd]
@@ -37,21 +39,33 @@ def _node(inventory: Inventory, name: str, zone: str) -> NodeInfo:
     return NodeInfo(name, zone or known.zone, known.addresses)
 
 
-def load(front_ends: FrontEnds, settings: Settings) -> dict[Family, Loaded]:
-    """The programs of both families with maps of their own that hold these front ends. TcnatError if they cannot be
-    had (rights, kernel, bytecode) or do not hold them all."""
-    return {family: _load_family(family, front_ends, settings) for family in Family}
+@dataclass(frozen=True, slots=True)
+class World:
+    """The programs of both families with maps of their own. ``sweepers`` are there where the kernel has no LRU maps."""
+
+    loaded: Mapping[Family, Loaded]
+    sweepers: Mapping[Family, Sweeper]
 
 
-def _load_family(family: Family, front_ends: FrontEnds, settings: Settings) -> Loaded:
-    loaded = load_private(family)
+def load(front_ends: FrontEnds, settings: Settings, lru: bool | None = None) -> World:
+    """A world with these front ends; ``lru`` None probes the kernel. TcnatError if it cannot be had (rights, kernel,
+    bytecode) or does not hold them all."""
+    stores = {family: _load_family(family, front_ends, settings, lru) for family in Family}
+    swept = {family: store.sweeper() for family, (loaded, store) in stores.items() if loaded.swept}
+    return World({family: loaded for family, (loaded, _) in stores.items()}, swept)
+
+
+def _load_family(
+    family: Family, front_ends: FrontEnds, settings: Settings, lru: bool | None
+) -> tuple[Loaded, MapStore]:
+    loaded = load_private(family, lru=lru)
     store = MapStore(family, loaded.maps)  # of maps that are new: there is nothing to read
     store.write_settings(settings)
     store.sync({key: front_end for key, front_end in front_ends.items() if key.family == family})
     if store.unfit:
         key, unfit = next(iter(store.unfit.items()))
         raise TcnatError(f"{key} and {len(store.unfit) - 1} more front ends do not fit: map {unfit.map} is full")
-    return loaded
+    return loaded, store
 
 
 def services_of(front_ends: FrontEnds) -> Services:

@@ -13,7 +13,7 @@ import pytest
 from tests.captures import regenerate
 from tests.captures.catalogue import Case, cases, read_packets
 from tests.captures.replaying import replay
-from tests.lab.capture import CHECKSUMS, read_fields
+from tests.captures.tshark import CHECKSUMS, read_fields
 from tests.lab.commands import run
 
 pytestmark = pytest.mark.root
@@ -112,6 +112,11 @@ def bad_checksums(rows: list[Row]) -> set[tuple[str, ...]]:
         for row in rows
         if any("0" in row[name].split(",") for name in STATES)
     }
+
+
+def test_tshark_has_judged_checksums_of_every_kind(told: Told) -> None:
+    judged = {name for rows in told.values() for row in rows for name in STATES if "1" in row[name].split(",")}
+    assert judged == set(STATES)
 
 
 def test_golden_answers_are_what_the_recordings_and_builders_say() -> None:
