@@ -44,10 +44,15 @@ class Trial:
 
 
 def broken(source: str, mutant: Mutant) -> str:
-    """The text of a C file with the mutant in it; ValueError if its piece of text does not stand there just once."""
-    if source.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.file} has its text {source.count(mutant.old)} times, not once")
-    return source.replace(mutant.old, mutant.new)
+    """The text of a C file with the mutant in it; ValueError if its piece of text does not stand there just once.
+
+    How the C is laid out does not matter: any white space stands for any other.
+    """
+    pattern = re.compile(r"\s+".join(map(re.escape, mutant.old.split())))
+    found = pattern.findall(source)
+    if len(found) != 1:
+        raise ValueError(f"{mutant.file} has its text {len(found)} times, not once")
+    return source.replace(found[0], mutant.new)
 
 
 def try_mutant(mutant: Mutant) -> Trial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import socket
 import struct
 from contextlib import suppress
@@ -16,8 +17,13 @@ ETH_P_ALL = 3
 ETH_P_SENTINEL = 0x88B5
 """IEEE 802 "local experimental": no filter looks at it."""
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
-FRAME_ROOM = 70000
+FRAME_ROOM = 200000
 DEVICE_MTU = 65535
+GSO_MAX = 190000
+HAS_BIG_TCP = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 3)
+RTM_NEWLINK, NLM_F_REQUEST, NLM_F_ACK = 16, 1, 4
+IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE = 41, 63
+SO_RCVBUFFORCE, TAP_ROOM = 33, 8 << 20
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 VNET_HEADER = struct.Struct("=BBHHHH")
 """flags, GSO type, bytes of headers, GSO size, where the checksum starts, and where from there it stands"""
@@ -62,6 +68,8 @@ class Veth:
         for each in (peer, name):
             address = {"address": mac} if mac and each == name else {}
             netlink.link("set", ifname=each, state="up", mtu=DEVICE_MTU, **address)
+            if offloads and HAS_BIG_TCP:
+                allow_big_tcp(netlink.link_lookup(ifname=each)[0])
         self._near, self._far = tap(name, offloads=offloads), tap(peer, offloads=offloads)
 
     def send_out(self, frame: bytes) -> None:
@@ -127,11 +135,24 @@ class Tun:
         os.close(self._fd)
 
 
+def allow_big_tcp(index: int) -> None:
+    """Let a device have super-packets of more than 65,535 bytes (pyroute2 does not know the attribute for IPv4)."""
+    attributes = b"".join(struct.pack("=HHI", 8, kind, GSO_MAX) for kind in (IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE))
+    body = struct.pack("=BxHiII", 0, 0, index, 0, 0) + attributes
+    request = struct.pack("=IHHII", 16 + len(body), RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, 1, 0) + body
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink:
+        netlink.send(request)
+        number = -struct.unpack_from("=i", netlink.recv(4096), 16)[0]
+    if number:
+        raise OSError(number, "BIG TCP")
+
+
 def tap(device: str, *, offloads: bool = False) -> socket.socket:
     """A packet socket on a device, seeing all."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
     if offloads:
         made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, TAP_ROOM)
     made.bind((device, ETH_P_ALL))
     return made
 

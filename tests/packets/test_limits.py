@@ -8,8 +8,9 @@ import pytest
 
 from tests.packets.harness import Harness, on_one_cpu
 from tests.packets.runner import Verdict
-from tests.packets.table import Counted, Holds, Step, Wait, dropped, untouched
+from tests.packets.table import Counted, Holds, Lose, Step, Wait, dropped, untouched
 from tests.packets.talks import from_web, opened, to_web, web_moves
+from tests.packets.test_tcp import is_reply
 from tests.packets.wire import Wire
 from tests.packets.world import WEB, WEB_TWO
 from tests.stateful import frames
@@ -120,6 +121,28 @@ def test_a_full_table_of_answered_flows_leaves_the_flow_where_it_is(family: int)
     w = Wire(family)
     made.reset()
     play(made, [*opened(w), to_web(w, "PA", payload=b"x"), from_web(w, "A"), Holds("flows", 0), Holds("flows_new", 2)])
+    made.close()
+
+
+@BOTH_FAMILIES
+def test_a_table_of_answered_flows_that_others_fill_leaves_the_flow_where_it_is(family: int) -> None:
+    made = Harness.load(family, {"flows": 2}, lru=False)
+    w = Wire(family)
+    made.reset()
+    play(made, [*opened(w), *opened(w, sport=40001), Holds("flows", 2), Holds("flows_new", 2)])
+    play(made, [to_web(w, "PA", sport=40001), from_web(w, "PA", sport=40001), to_web(w, "A"), from_web(w, "A")])
+    made.close()
+
+
+@BOTH_FAMILIES
+def test_without_lru_a_lost_reply_half_for_which_there_is_no_room_drops_the_packet(family: int) -> None:
+    """No packet goes out whose answer would not be known."""
+    made = Harness.load(family, {"flows_new": 4}, lru=False)
+    w = Wire(family)
+    made.reset()
+    two = [to_web(w, "S"), to_web(w, "S", sport=40001)]
+    play(made, [*two, Lose(which=is_reply), Holds("flows_new", 2), to_web(w, "S", sport=40002)])
+    play(made, [dropped("egress", w.tcp(w.client, 40000, w.web_vip, 80), "FLOW_TABLE_FULL"), Holds("flows_new", 4)])
     made.close()
 
 

@@ -19,7 +19,7 @@ from scapy.utils import checksum
 
 from tests.packets.answers import port_unreachable
 from tests.packets.device_runner import DeviceRunner
-from tests.packets.devices import VNET_HEADER
+from tests.packets.devices import HAS_BIG_TCP, VNET_HEADER
 from tests.packets.harness import Harness
 from tests.packets.runner import Verdict
 from tests.packets.table import Row, Sent, Step, table
@@ -78,12 +78,15 @@ class Offloaded:
 
 
 def pseudo_sum(packet: Packet, kind: type[Packet]) -> int:
-    """The sum of the pseudo header alone (RFC 9293, 3.1), folded: what the kernel leaves in the field."""
-    ip = packet.payload
+    """The sum of the pseudo header alone: what the kernel leaves in the checksum field."""
+    return pseudo_sum_of(packet.payload, len(packet[kind]), 6 if kind is TCP else 17)
+
+
+def pseudo_sum_of(ip: Packet, size: int, protocol: int) -> int:
+    """The folded sum of a pseudo header (RFC 9293, 3.1; RFC 8200, 8.1) for a segment of ``size`` bytes."""
     family = socket.AF_INET if isinstance(ip, IP) else socket.AF_INET6
     addresses = socket.inet_pton(family, ip.src) + socket.inet_pton(family, ip.dst)
-    number = 6 if kind is TCP else 17
-    return 0xFFFF & ~int(checksum(addresses + len(packet[kind]).to_bytes(4, "big") + number.to_bytes(4, "big")))
+    return 0xFFFF & ~int(checksum(addresses + size.to_bytes(4, "big") + protocol.to_bytes(4, "big")))
 
 
 def finished(left: tuple[int, ...], frame: bytes) -> bytes:
@@ -144,6 +147,40 @@ def icmp_sum(packet: Packet) -> int:
     return int(checksum(message)) if IP in packet else int(in6_chksum(58, packet.payload, message))
 
 
+@dataclass(frozen=True, slots=True)
+class BigTcp:
+    """A super-packet that no 16-bit length can tell of: IPv4 says 0 then, and so does IPv6."""
+
+    program: str
+    given: Packet
+    becomes: Packet
+
+    def play(self, harness: Harness) -> None:
+        """Run it; its checksum, left to the hardware, is the pseudo header's sum before and behind."""
+        frames = [self._frame(packet) for packet in (self.given, self.becomes)]
+        run = (harness.egress if self.program == "egress" else harness.ingress)(frames[0])
+        assert (run.verdict, run.frame) == (Verdict.PASS, frames[1])
+
+    def _frame(self, packet: Packet) -> bytes:
+        frame = Ether(bytes(packet))
+        ip, tcp = frame.payload, frame[TCP]
+        segment = bytes(tcp) + bytes(BIG - len(bytes(tcp)))
+        start = len(frame) - len(bytes(tcp))
+        length = pseudo_sum_of(ip, len(segment), 6).to_bytes(2, "big")
+        segment = segment[:16] + length + segment[18:]
+        if isinstance(ip, IP):
+            ip.len = 0
+            del ip.chksum
+        else:
+            ip.plen = 0
+        header = bytes(frame)[:start]
+        kind = GSO_TCP[4 if isinstance(ip, IP) else 6]
+        return VNET_HEADER.pack(NEEDS_CSUM, kind, start + 20, SEGMENT, start, 16) + header + segment
+
+
+BIG = 100_000
+
+
 def long(w: Wire, size: int = 30000) -> list[Sent]:
     """Large packets both ways, both protocols."""
     return [
@@ -197,6 +234,25 @@ def offloading(harnesses: dict[int, Harness], family: int, request: pytest.Fixtu
 
 @table(ROWS)
 def test_offloads(row: Row, offloading: Harness) -> None:
+    offloading.reset()
+    for step in row.steps(Wire(offloading.family)):
+        step.play(offloading)
+
+
+BIG_ROWS = [
+    Row(
+        "super-packets of more than 65,535 bytes (BIG TCP)",
+        lambda w: [
+            *map(partial, opened(w)),
+            *(BigTcp(step.program, step.packet, step.becomes) for step in (to_web(w, "PA"), from_web(w, "PA"))),
+        ],
+    ),
+]
+
+
+@pytest.mark.skipif(not HAS_BIG_TCP, reason="the kernel has no BIG TCP for IPv4 (6.3)")
+@table(BIG_ROWS)
+def test_big_tcp(row: Row, offloading: Harness) -> None:
     offloading.reset()
     for step in row.steps(Wire(offloading.family)):
         step.play(offloading)

@@ -221,6 +221,18 @@ PRESSURE_ROWS = [
         lambda w: [*exchanged(w), Lose(which=is_forward), from_web(w, "PA"), to_web(w, "PA"), from_web(w, "PA")],
     ),
     Row(
+        "a table under pressure loses the forward half, and only replies come, for days",
+        lambda w: [
+            *exchanged(w),
+            Lose(which=is_forward),
+            *(step for _ in range(3) for step in (Wait(80000), from_web(w, "PA"))),
+            from_web(w, "R"),
+            from_web(w, "PA"),
+            to_web(w, "PA"),
+            from_web(w, "R", seq=BACKEND_ISN),
+        ],
+    ),
+    Row(
         "both halves lost: the same backend is chosen again while the endpoints stand",
         lambda w: [*exchanged(w), Lose(), to_web(w, "PA"), from_web(w, "PA"), Holds("flows", 2)],
     ),

@@ -11,6 +11,7 @@ from tests.packets.table import (
     Configure,
     Counted,
     Holds,
+    Lose,
     Row,
     Services,
     Wait,
@@ -21,6 +22,7 @@ from tests.packets.table import (
     untouched,
 )
 from tests.packets.talks import dns_moves, dns_one_leaves, from_dns, to_dns
+from tests.packets.test_tcp import is_forward
 from tests.packets.wire import CLIENT_PORT, Wire
 from tests.packets.world import DNS, DNS_TWO, UDP
 
@@ -121,6 +123,10 @@ ROWS = [
             Holds("flows", 0),
             Holds("flows_new", 2),
         ],
+    ),
+    Row(
+        "a table under pressure loses the forward half: answers still come from the Service",
+        lambda w: [to_dns(w), Lose(which=is_forward), from_dns(w), Wait(1), from_dns(w), to_dns(w), from_dns(w)],
     ),
     Row(
         "answers alone keep a flow",

@@ -176,13 +176,13 @@ class Traffic:
         yield Frame(choices.pick(("egress", "ingress")), bytes(frame))
 
     def _lose(self, choices: Choices) -> Events:
-        """One half of a flow is pushed out of its table."""
+        """One half of a flow is pushed out of its table: the one that the answer to something seen would need."""
         if not self._seen:
             return
         seen = choices.pick(self._seen)
-        ends, forward = choices.pick(((seen.ends, True), (seen.ends.turned(), False)))
+        ends = seen.ends.turned()
         addresses = (str(ipaddress.ip_address(each)) for each in (ends.source, ends.destination))
-        yield Lose((*addresses, *ends.ports, ends.protocol, forward))
+        yield Lose((*addresses, *ends.ports, ends.protocol, not seen.forward))
 
     def _ends(self, choices: Choices) -> Ends:
         target, port, protocol = choices.pick(self._targets)
