@@ -20,16 +20,18 @@ class AgentCommand(ManyValues):
 
 
 def _option(setting: Setting) -> click.Option:
+    """Values are taken as they are written: :func:`configure` checks them, wherever they come from."""
     default = ",".join(setting.default) if isinstance(setting.default, tuple) else setting.default
-    names = [f"--{setting.key}", *(["-v"] if setting.key == "v" else []), setting.field]
-    kind = click.Choice(list(setting.choices or ("true", "false"))) if setting.choices or setting.is_switch else None
+    words = setting.choices or (("true", "false") if setting.is_switch else ())
+    listed = f"[{'|'.join(words)}]"
     return click.Option(
-        names,
-        type=kind,
+        [f"--{setting.key}", *(["-v"] if setting.key == "v" else []), setting.field],
         multiple=setting.many,
-        default=None,
-        metavar=setting.metavar or ("[=true|false]" if setting.is_switch else None),
+        metavar=setting.metavar or (f"[={listed[1:]}" if setting.is_switch else listed),
         help=f"{setting.help}{f'  [default: {default}]' if default else ''}",
+        shell_complete=(lambda _ctx, _option, begun: [word for word in words if word.startswith(begun)])
+        if words
+        else None,
     )
 
 

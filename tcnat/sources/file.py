@@ -141,15 +141,18 @@ class FileSource:
         """Its files that came, changed or went."""
         return [file for file in self._names(root) if self._differs(root, file)]
 
-    def _names(self, root: Root) -> list[FileId]:
-        """Its files that are there or were. Of a directory that cannot be listed none: they stay as they are."""
+    def _names(self, root: Root) -> Iterator[FileId]:
+        """Its files that are there, then those that were. Of a directory that cannot be listed none: they stay."""
         try:
-            names = {*root.names(), *self._signatures[root.number]}
+            names = root.names()
         except OSError as error:
             self._lose(root, error.strerror or str(error))
-            return []
+            return
         self._lost.pop(root.number, None)
-        return [FileId(root.number, name) for name in names]
+        for name in names:
+            yield FileId(root.number, name)
+        for name in self._signatures[root.number].keys() - set(names):
+            yield FileId(root.number, name)
 
     def _differs(self, root: Root, file: FileId) -> bool:
         try:

@@ -56,8 +56,8 @@ def test_a_flag_wins_over_the_config_file(started: list[AgentConfig], tmp_path: 
         (["--sync-period", "5"], "tcnat: --sync-period: '5' is not a duration; write it as 30s, 1m30s or 500ms"),
         (["--metrics-bind-address", "here"], "tcnat: --metrics-bind-address: 'here' is not an address to listen at"),
         (["--config", "/no/such.yaml"], "tcnat: /no/such.yaml: No such file or directory"),
-        (["--datapath", "iptables"], "'iptables' is not one of 'auto', 'tc'"),
-        (["--masquerade-all=maybe"], "'maybe' is not one of 'true', 'false'"),
+        (["--datapath", "iptables"], "tcnat: --datapath: 'iptables' is not one of auto, tc\n"),
+        (["--masquerade-all=maybe"], "tcnat: --masquerade-all: 'maybe' is neither true nor false\n"),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(
@@ -73,16 +73,18 @@ def test_what_is_wrong_is_said_without_a_traceback(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "nothing tells of Services: give --objects FILE..."),
-        (["--network-device", "eth0"], "nothing tells of Services: give --objects FILE..."),
+        ([], "nothing tells of Services: give --objects FILE... or "),
+        (["--network-device", "eth0"], "nothing tells of Services: give --objects FILE... or "),
         (["--objects", "a"], "no device to serve: give --network-device NAME... or --workload-device PATTERN..."),
     ],
 )
 def test_an_agent_with_nothing_to_do_is_refused(
-    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert run("agent", *words) == 1
-    assert capsys.readouterr().err == f"tcnat: {message}\n"
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tcnat: {message}")
 
 
 def test_the_help_names_every_setting_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,16 +102,16 @@ def test_completion_scripts_know_the_command(capsys: pytest.CaptureFixture[str],
     assert "_TCNAT_COMPLETE" in capsys.readouterr().out
 
 
-def test_completion_offers_commands_and_flags() -> None:
-    environment = {"_TCNAT_COMPLETE": "bash_complete", "COMP_WORDS": "tcnat agent --sy", "COMP_CWORD": "2"}
-    done = subprocess.run(
-        [sys.executable, "-c", "from tcnat.cli import main; main()"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "--sync-period" in done.stdout
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("tcnat agent --sy", {"--sync-period"}), ("tcnat agent --unknown-port ", {"pass", "reject", "drop"})],
+)
+def test_completion_offers_flags_and_their_values(words: str, offered: set[str]) -> None:
+    at = str(words.count(" "))
+    environment = {"_TCNAT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": at}
+    code = "from tcnat.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered
 
 
 def test_version_tells_tcnat_bcc_and_kernel(capsys: pytest.CaptureFixture[str]) -> None:
