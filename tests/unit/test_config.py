@@ -36,6 +36,9 @@ def test_every_setting_can_be_a_key_of_the_file(file: Path) -> None:
         """
         datapath: tc
         objects: [/etc/objects, "/etc/a,b.yaml"]
+        kubeconfig: /etc/kubeconfig
+        master: https://192.0.2.1:6443
+        service-proxy-name: tcnat
         network-device: eth0
         workload-device: ["veth*", "cali*"]
         hostname-override: Node-7
@@ -61,6 +64,9 @@ def test_every_setting_can_be_a_key_of_the_file(file: Path) -> None:
     assert configure({}, file) == AgentConfig(
         datapath="tc",
         objects=(Path("/etc/objects"), Path("/etc/a,b.yaml")),
+        kubeconfig=Path("/etc/kubeconfig"),
+        master="https://192.0.2.1:6443",
+        service_proxy_name="tcnat",
         network_device=("eth0",),
         workload_device=("veth*", "cali*"),
         hostname_override="node-7",
