@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
@@ -24,7 +25,10 @@ HAS_BIG_TCP = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)
 RTM_NEWLINK, NLM_F_REQUEST, NLM_F_ACK = 16, 1, 4
 IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE = 41, 63
 SO_RCVBUFFORCE, TAP_ROOM = 33, 8 << 20
-SOL_PACKET, PACKET_VNET_HDR = 263, 15
+SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR = 263, 8, 15
+AUXILIARY = struct.Struct("=IIIHHHH")
+"""struct tpacket_auxdata: status, lengths, offsets, VLAN tag and its ethertype"""
+VLAN_VALID, VLAN_ETHERTYPE_VALID = 0x10, 0x40
 VNET_HEADER = struct.Struct("=BBHHHH")
 """flags, GSO type, bytes of headers, GSO size, where the checksum starts, and where from there it stands"""
 TUNSETIFF = 0x400454CA
@@ -152,6 +156,7 @@ def tap(device: str, *, offloads: bool = False) -> socket.socket:
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
     if offloads:
         made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    made.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, TAP_ROOM)
     made.bind((device, ETH_P_ALL))
     return made
@@ -170,11 +175,21 @@ def send(tap: socket.socket, frame: bytes, ethertype: bytes) -> None:
 
 
 def drain(tap: socket.socket) -> list[bytes]:
-    """What a tap has seen coming in."""
+    """What a tap has seen coming in, with the VLAN tag that the kernel keeps beside a frame put back into it."""
     found = []
     with suppress(BlockingIOError):
         while True:
-            frame, address = tap.recvfrom(FRAME_ROOM)
+            frame, told, _, address = tap.recvmsg(FRAME_ROOM, socket.CMSG_SPACE(AUXILIARY.size))
             if address[2] != socket.PACKET_OUTGOING:
-                found.append(frame)
+                found.append(frame[:12] + vlan_tag(told) + frame[12:])
     return found
+
+
+def vlan_tag(told: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """The tag that ancillary data tell of."""
+    for level, kind, data in told:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, _, _, _, _, tag, ethertype = AUXILIARY.unpack(data[: AUXILIARY.size])
+            if status & VLAN_VALID:
+                return struct.pack("!HH", ethertype if status & VLAN_ETHERTYPE_VALID else 0x8100, tag)
+    return b""

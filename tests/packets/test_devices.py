@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import pytest
 
 from tcnat.loader import Loaded
-from tests.packets import test_checksums, test_echo, test_fragments, test_hairpin, test_icmp_errors, test_reject
+from tests.packets import (
+    test_checksums,
+    test_echo,
+    test_fragments,
+    test_hairpin,
+    test_icmp_errors,
+    test_passing,
+    test_reject,
+)
 from tests.packets.device_runner import DeviceRunner
 from tests.packets.harness import Harness
 from tests.packets.names import CLIENT_MAC
@@ -72,6 +80,14 @@ def on_veth(harnesses: dict[int, Harness], family: int) -> Iterator[Harness]:
     runner = DeviceRunner.on_veth(harnesses[family].loaded)
     yield Harness(harnesses[family].loaded, runner)
     runner.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.name)
+def test_what_is_nobodys_passes_the_device(on_device: Harness, kind: Kind, family: int) -> None:
+    """VLAN tags among it, which the kernel takes out of a frame that it receives and keeps beside it."""
+    for row in (row for row in test_passing.ROWS if family in row.families):
+        play(row, on_device, kind.link)
 
 
 @pytest.mark.parametrize("family", [4, 6])
