@@ -22,7 +22,7 @@ from tcnat.settings import Settings
 from .fakes import CPUS, Contents, fake_maps, raw_key
 from .flow_entries import flow_entry
 from .front_ends import changes, front_end
-from .test_plan import check_holds
+from .plan_bench import check_holds
 
 WEB = front_end("10.96.0.1", "web", "10.0.0.1", "10.0.0.2", "10.0.0.3")
 DNS = front_end("10.96.0.10", "dns", "10.0.0.9", port=53, protocol=Protocol.UDP)
