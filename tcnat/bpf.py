@@ -33,7 +33,7 @@ BATCH = 4096
 _NO_BATCHES = {errno.EINVAL, errno.ENOTSUP, 524}
 """Errors of a batch call where the kernel, or the type of map, has none; 524 is the kernel's own ENOTSUPP."""
 _LOG_SIZE = (1 << 24) - 1
-_LICENSE = b"Dual BSD/GPL\0"
+_LICENSE = b"GPL\0"
 
 
 class Command(IntEnum):
