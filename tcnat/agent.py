@@ -79,6 +79,8 @@ def check(config: AgentConfig) -> None:
         if getattr(config, key):
             flag = key.replace("_", "-")
             log.warning("--%s has no effect: the tc datapath serves ClusterIPs and never masquerades", flag)
+    if config.without_effect:
+        log.warning("of the KubeProxyConfiguration these have no effect: %s", ", ".join(config.without_effect))
 
 
 def uses_kubernetes(config: AgentConfig) -> bool:

@@ -2,14 +2,14 @@
 
 Names are kube-proxy's where it has them (service-semantics rule 37). A flag wins over the file, the file over the
 default. The file is YAML (or JSON) with the flags' names as keys; kube-proxy's camelCase spelling of a key is taken,
-too.
+too. A KubeProxyConfiguration is read as well (:mod:`tcnat.kubeproxyconfig`).
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class AgentConfig:
     sctp_timeout: float
     flow_table_size: int
     v: int
+    without_effect: tuple[str, ...] = ()
+    """Fields of the KubeProxyConfiguration file that are of no use here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +153,27 @@ SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """What a config file says."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Setting -> value as it stands in the file."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Setting -> what the file calls it, where that is something else."""
+    without_effect: tuple[str, ...] = ()
+
+
 def configure(flags: Mapping[str, Any], file: Path | None = None) -> AgentConfig:
     """The settings from the flags that were given (by key), the config file, and the defaults; TcnatError names the
     flag, or the file and key, that is wrong."""
-    in_file = read_config_file(file) if file else {}
+    in_file = read_config_file(file) if file else FileSettings()
     chosen: dict[str, Any] = {}
     for setting in SETTINGS:
         if setting.key in flags:
             where, raw = f"--{setting.key}", flags[setting.key]
-        elif setting.key in in_file:
-            where, raw = f"{file}: {setting.key}", in_file[setting.key]
+        elif setting.key in in_file.values:
+            where, raw = f"{file}: {in_file.fields.get(setting.key, setting.key)}", in_file.values[setting.key]
         else:
             where, raw = f"--{setting.key}", setting.default
         try:
@@ -168,11 +181,11 @@ def configure(flags: Mapping[str, Any], file: Path | None = None) -> AgentConfig
         except ValueError as error:
             raise TcnatError(f"{where}: {error}") from None
     chosen["hostname_override"] = (chosen["hostname_override"].strip() or socket.gethostname()).lower()
-    return AgentConfig(**chosen)
+    return AgentConfig(**chosen, without_effect=in_file.without_effect)
 
 
-def read_config_file(file: Path) -> dict[str, Any]:
-    """Key -> value as it stands in the file, under the flags' names; TcnatError for an unknown key."""
+def read_config_file(file: Path) -> FileSettings:
+    """What the file says, under the flags' names; TcnatError for an unknown key."""
     import yaml  # noqa: PLC0415  (an agent without a config file does without it)
 
     try:
@@ -182,10 +195,17 @@ def read_config_file(file: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise TcnatError(f"{file}: {' '.join(str(error).split())}") from None
     if content is None:
-        return {}
+        return FileSettings()
     if not isinstance(content, dict):
         raise TcnatError(f"{file}: must hold keys and values, not {type(content).__name__}")
-    return {_known_key(str(key), file): value for key, value in content.items()}
+    if content.keys() & {"apiVersion", "kind"}:
+        from tcnat import kubeproxyconfig  # noqa: PLC0415
+
+        try:
+            return kubeproxyconfig.translate(content)
+        except ValueError as error:
+            raise TcnatError(f"{file}: {error}") from None
+    return FileSettings({_known_key(str(key), file): value for key, value in content.items()})
 
 
 def _known_key(key: str, file: Path) -> str:
