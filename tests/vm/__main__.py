@@ -13,7 +13,9 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
+from tcnat.bytecode import bytecode
 from tcnat.errors import TcnatError
+from tcnat.layout import Family
 
 from . import debian, initramfs, machine
 from .kernel import Kernel
@@ -50,7 +52,7 @@ def cache_directory() -> Path:
 @click.option("--modules", type=click.Path(exists=True, path_type=Path), help="The directory that has its lib/modules.")
 @click.option("--virtiofs/--9p", default=True, help="Offer the root over virtiofs too, or over 9p alone.")
 @click.option("--suite", type=click.Path(exists=True, path_type=Path), default=SUITE, help="The commands to run.")
-@click.option("--timeout", type=float, default=900, show_default=True, help="Seconds for each kernel.")
+@click.option("--timeout", type=float, default=1200, show_default=True, help="Seconds for each kernel.")
 def command(
     *,
     names: tuple[str, ...],
@@ -65,6 +67,8 @@ def command(
         raise TcnatError("sharing this machine's root with a guest needs root")
     if kernel and names:
         raise click.UsageError("give either names of Debian releases or --kernel")
+    for family in Family:
+        bytecode(family)  # so that the guest finds it in the cache, where bcc would take minutes
     options = Options(suite.resolve(), timeout, virtiofs)
     if kernel:
         rows, good = _try(Kernel(kernel.name, kernel.resolve(), modules and modules.resolve()), options)

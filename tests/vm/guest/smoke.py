@@ -1,4 +1,4 @@
-"""Real sockets through ``tcnat agent`` in the guest: ``python -m tests.vm.guest.smoke``; a line for each step that works.
+"""Real sockets through ``tcnat agent``: ``python -m tests.vm.guest.smoke`` prints a line for each step that works.
 
 A small part of ``tests/netns``, chosen for what old kernels do differently, and without a test runner, which takes long
 to start in an emulator.
@@ -120,8 +120,8 @@ def main() -> None:
         timed("a megabyte over TCP, fragmented datagrams over UDP", smoke.carries)
         timed("a Service without endpoints refuses at once", smoke.refuses)
         timed("endpoints go and come", smoke.follows)
-        timed("the agent goes and comes", smoke.survives)
         timed("get and status read the maps", smoke.tells)
+        timed("the agent goes and comes", smoke.survives)
 
 
 def timed(what: str, do: Callable[[], T]) -> T:
