@@ -83,6 +83,7 @@ def family_directory(pins: Path, family: Family) -> Path:
 
 def has_lru() -> bool:
     """Whether the kernel has LRU hash maps (4.10)."""
+    raise_memlock()  # pinned maps of an earlier run count against the limit too, and leave no room for the probe
     try:
         Map.create(MapType.LRU_HASH, 4, 4, 64).close()
     except BpfError as error:
