@@ -2,14 +2,14 @@
 
 What applies is handed on under the flags' names, what does not is named. Such files are often written out in full, so
 a field with Go's zero value (null, ``""``, 0, ``0s``, false, empty) counts as not given, as it does for kube-proxy.
-All fields that the version ever had are known, those of kube-proxy 1.10 too; any other is refused.
+Fields that later releases of kube-proxy dropped are known, too; any other is refused.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tcnat.config import FileSettings
@@ -25,7 +25,7 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
         "clientConnection": "acceptContentTypes burst contentType kubeconfig qps",
         "conntrack": "max maxPerCore min tcpBeLiberal tcpCloseWaitTimeout tcpEstablishedTimeout udpStreamTimeout "
         "udpTimeout",
-        "detectLocal": "bridgeInterface clusterCIDRs interfaceNamePrefix",
+        "detectLocal": "bridgeInterface interfaceNamePrefix",
         "iptables": "localhostNodePorts masqueradeAll masqueradeBit minSyncPeriod snatNodeInternalIP syncPeriod",
         "ipvs": "excludeCIDRs minSyncPeriod scheduler strictARP syncPeriod tcpFinTimeout tcpTimeout udpTimeout",
         "logging": "flushFrequency format options sanitization verbosity vmodule",
@@ -34,10 +34,13 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
     }.items()
 }
 _FIELDS = frozenset(
-    "apiVersion bindAddress bindAddressHardFail clusterCIDR configSyncPeriod detectLocalMode enableProfiling "
-    "featureGates healthzBindAddress hostnameOverride kind metricsBindAddress mode nodePortAddresses oomScoreAdj "
-    "portRange resourceContainer showHiddenMetricsForVersion udpIdleTimeout windowsRunAsService".split()
-)
+    {
+        "apiVersion", "bindAddress", "bindAddressHardFail", "clusterCIDR", "configSyncPeriod", "detectLocalMode",
+        "enableProfiling", "featureGates", "healthzBindAddress", "hostnameOverride", "kind", "metricsBindAddress", "mode",
+        "nodePortAddresses", "oomScoreAdj", "portRange", "resourceContainer", "showHiddenMetricsForVersion",
+        "udpIdleTimeout", "windowsRunAsService",
+    }
+)  # fmt: skip
 _SERVED: Mapping[str, str] = {
     "clientConnection.kubeconfig": "kubeconfig",
     "clusterCIDR": "cluster-cidr",
@@ -92,7 +95,7 @@ def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _check_known(field: object, known: Iterable[str], owner: str) -> None:
+def _check_known(field: object, known: Collection[str], owner: str) -> None:
     if field in known:
         return
     near = difflib.get_close_matches(str(field), known, n=1)

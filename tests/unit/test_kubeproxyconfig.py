@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tcnat import agent
 from tcnat.config import AgentConfig, configure
@@ -142,10 +144,11 @@ def test_a_field_that_applies_is_a_setting(file: Path, content: str, field: str,
         ("mode: ipvs", ("mode",)),
         ("{mode: ipvs, iptables: {syncPeriod: 7s}}", ("iptables.syncPeriod", "mode")),
         ("{mode: nftables, iptables: {masqueradeAll: true}}", ("iptables.masqueradeAll", "mode")),
-        ("ipvs: {syncPeriod: 7s, scheduler: rr, strictARP: true}", ("ipvs.scheduler", "ipvs.strictARP", "ipvs.syncPeriod")),
+        ("ipvs: {syncPeriod: 7s, scheduler: rr, strictARP: false}", ("ipvs.scheduler", "ipvs.syncPeriod")),
         ("featureGates: {Any: true}", ("featureGates",)),
         ("clientConnection: {qps: 5, burst: 10}", ("clientConnection.burst", "clientConnection.qps")),
-        ("conntrack: {maxPerCore: 32768, max: 0, tcpBeLiberal: true}", ("conntrack.maxPerCore", "conntrack.tcpBeLiberal")),
+        ("conntrack: {maxPerCore: 32768, max: 0, tcpBeLiberal: true}",
+         ("conntrack.maxPerCore", "conntrack.tcpBeLiberal")),
         ("{oomScoreAdj: -999, udpIdleTimeout: 250ms}", ("oomScoreAdj", "udpIdleTimeout")),
         ("{detectLocalMode: BridgeInterface, detectLocal: {bridgeInterface: br0}}",
          ("detectLocal.bridgeInterface", "detectLocalMode")),
@@ -162,10 +165,11 @@ def test_a_field_that_does_not_apply_is_named(file: Path, content: str, named: t
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (HEAD + "clusterCDIR: 10.0.0.0/8", "unknown field 'clusterCDIR' in KubeProxyConfiguration; did you mean 'clusterCIDR'?"),
+        (HEAD + "clusterCDIR: 10.0.0.0/8",
+         "unknown field 'clusterCDIR' in KubeProxyConfiguration; did you mean 'clusterCIDR'?"),
         (HEAD + "iptables: {syncPerod: 1s}", "unknown field 'syncPerod' in iptables; did you mean 'syncPeriod'?"),
-        (HEAD + "network-device: eth0", "unknown field 'network-device': KubeProxyConfiguration has no such field; tcnat's "
-                                        "own settings are flags"),
+        (HEAD + "network-device: eth0",
+         "unknown field 'network-device': KubeProxyConfiguration has no such field; tcnat's own settings are flags"),
         (HEAD + "ipvs: {masqueradeBit: 3}", "unknown field 'masqueradeBit': ipvs has no such field"),
         (HEAD + "7: a", "unknown field '7'"),
         (HEAD + "iptables: [a]", "iptables: must hold fields, not list"),
@@ -175,9 +179,10 @@ def test_a_field_that_does_not_apply_is_named(file: Path, content: str, named: t
         (HEAD + "clusterCIDR: {a: b}", "clusterCIDR: must be a plain value, not dict"),
         (HEAD + "mode: kernelspace", "mode: 'kernelspace' is not one of iptables, ipvs, nftables, userspace"),
         (HEAD + "mode: [ipvs]", "mode: ['ipvs'] is not one of"),
-        ("kind: KubeProxyConfiguration", "is None KubeProxyConfiguration; of API objects only "
-                                         "kubeproxy.config.k8s.io/v1alpha1 KubeProxyConfiguration is read"),
-        ("apiVersion: kubeproxy.config.k8s.io/v1alpha2\nkind: KubeProxyConfiguration", "is kubeproxy.config.k8s.io/v1alpha2 "),
+        ("kind: KubeProxyConfiguration",
+         "is None KubeProxyConfiguration; of API objects only kubeproxy.config.k8s.io/v1alpha1 KubeProxyConfiguration is"),
+        ("apiVersion: kubeproxy.config.k8s.io/v1alpha2\nkind: KubeProxyConfiguration",
+         "is kubeproxy.config.k8s.io/v1alpha2 "),
         ("apiVersion: v1\nkind: ConfigMap", "is v1 ConfigMap; "),
     ],
 )  # fmt: skip
@@ -202,9 +207,6 @@ def test_what_has_no_effect_is_told_in_one_line_of_the_log(file: Path, caplog: p
 
 
 def write(file: Path, content: str) -> None:
-    """A file with these fields: a flow mapping or block lines."""
-    if content.startswith("{"):
-        content = content[1:-1]
-        file.write_text("{apiVersion: kubeproxy.config.k8s.io/v1alpha1, kind: KubeProxyConfiguration, %s}" % content)
-    else:
-        file.write_text(HEAD + content)
+    """A file with these fields, given in one line: ``field: value`` or ``{field: value, field: value}``."""
+    fields = content if content.startswith("{") else f"{{{content}}}"
+    file.write_text(json.dumps({**yaml.safe_load(HEAD), **yaml.safe_load(fields)}))
