@@ -36,8 +36,8 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
 _FIELDS = frozenset(
     {
         "apiVersion", "bindAddress", "bindAddressHardFail", "clusterCIDR", "configSyncPeriod", "detectLocalMode",
-        "enableProfiling", "featureGates", "healthzBindAddress", "hostnameOverride", "kind", "metricsBindAddress", "mode",
-        "nodePortAddresses", "oomScoreAdj", "portRange", "resourceContainer", "showHiddenMetricsForVersion",
+        "enableProfiling", "featureGates", "healthzBindAddress", "hostnameOverride", "kind", "metricsBindAddress",
+        "mode", "nodePortAddresses", "oomScoreAdj", "portRange", "resourceContainer", "showHiddenMetricsForVersion",
         "udpIdleTimeout", "windowsRunAsService",
     }
 )  # fmt: skip

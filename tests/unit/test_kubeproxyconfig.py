@@ -180,7 +180,7 @@ def test_a_field_that_does_not_apply_is_named(file: Path, content: str, named: t
         (HEAD + "mode: kernelspace", "mode: 'kernelspace' is not one of iptables, ipvs, nftables, userspace"),
         (HEAD + "mode: [ipvs]", "mode: ['ipvs'] is not one of"),
         ("kind: KubeProxyConfiguration",
-         "is None KubeProxyConfiguration; of API objects only kubeproxy.config.k8s.io/v1alpha1 KubeProxyConfiguration is"),
+         "is None KubeProxyConfiguration; of API objects only kubeproxy.config.k8s.io/v1alpha1 "),
         ("apiVersion: kubeproxy.config.k8s.io/v1alpha2\nkind: KubeProxyConfiguration",
          "is kubeproxy.config.k8s.io/v1alpha2 "),
         ("apiVersion: v1\nkind: ConfigMap", "is v1 ConfigMap; "),
