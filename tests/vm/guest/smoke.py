@@ -7,7 +7,6 @@ to start in an emulator.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -111,7 +110,6 @@ class Smoke:
 
 def main() -> None:
     """Everything in turn; the first thing that does not work ends it with a traceback, which the console shows."""
-    socket.setdefaulttimeout(10)
     with Lab(backends=2) as lab, ExitStack() as servers:
         for backend in lab.backends:
             servers.enter_context(Echo(backend, backend.role, ECHO_PORT))
