@@ -298,8 +298,7 @@ int egress_miss(struct __sk_buff *skb)
         go_on(skb, &p, TAIL_EGRESS_REJECT);
         return drop(skb, &p, REASON_UNKNOWN_PORT);
     }
-    if (p.fragment == FIRST_FRAGMENT)
-        remember_fragment(&p, 0);
+    remember_fragment(&p, 0); /* a first fragment: whole packets have left above */
     return untouched(skb, &p);
 }
 
