@@ -65,7 +65,7 @@ class Capture:
         size = -1
         while size != self.file.stat().st_size:
             size = self.file.stat().st_size
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def fields(self, names: Sequence[str], where: str = "") -> list[dict[str, str]]:
         """The named fields of the packets for which the display filter ``where`` holds ("" where a packet has none)."""

@@ -131,10 +131,15 @@ class Lab:
         return host
 
     def _attach(self, gateway: Host, role: str, network: Network) -> Host:
-        """A new host whose eth0 is wired to a device of the gateway's, named after the host's role."""
+        """A new host whose eth0 is wired to a device of the gateway's, named after the host's role.
+
+        The gateway sends nothing back to where it came from, as a switch would not.
+        """
         host = self._host(role, network.far)
         gateway.ip(f"link add {role} mtu {self._mtu} type veth peer name eth0 mtu {self._mtu} netns {host.name}")
         up(gateway, role, network.near)
+        for version, network_range in (("-4", f"{network.v4}.0/24"), ("-6", f"{network.v6}::/64")):
+            gateway.run("ip", version, "rule", "add", "iif", role, "to", network_range, "blackhole")
         up(host, "eth0", network.far)
         host.ip(f"route add default via {network.near.v4}", f"route add default via {network.near.v6}")
         if not self._offloads:

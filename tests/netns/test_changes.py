@@ -79,6 +79,8 @@ def test_an_open_connection_outlives_its_service(scene: Stage, family: Family) -
 
 
 def test_a_udp_flow_does_not_outlive_its_service(scene: Stage, family: Family) -> None:
+    """Though its backend does, in another Service."""
+    scene.service()
     service = scene.service()
     with scene.udp(service, family) as flow:
         server = flow.ask(b"x" * 20)

@@ -72,6 +72,18 @@ def test_a_service_that_loses_its_last_endpoint_refuses(scene: Stage, family: Fa
     assert_refused_at_once(scene, service, family)
 
 
+def test_a_udp_flow_hears_that_the_last_endpoint_has_gone(scene: Stage, family: Family) -> None:
+    """Though its backend still serves another Service."""
+    scene.service()
+    service = scene.service()
+    with scene.udp(service, family) as flow:
+        flow.ask(b"x" * 20)
+        scene.agent.put(service.with_endpoints([]))
+        flow.send(b"x" * 20)
+        with pytest.raises(ConnectionRefusedError):
+            flow.receive()
+
+
 def test_an_unknown_port_is_refused_where_that_is_wanted(strict: Stage, family: Family) -> None:
     service = strict.service()
     assert_refused_at_once(strict, service, family, port=81)
