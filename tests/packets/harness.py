@@ -68,11 +68,15 @@ class Harness:
 
     def __init__(self, loaded: Loaded, runner: Runner) -> None:
         self.loaded = loaded
-        self.family = loaded.family
         self.runner = runner
         self.settings = Settings()
         self.world = World()
         self._services: dict[bytes, bytes] = {}
+
+    @property
+    def family(self) -> Family:
+        """4 or 6."""
+        return self.loaded.family
 
     @classmethod
     def load(cls, family: int, entries: dict[str, int] | None = None, lru: bool | None = None) -> Harness:

@@ -22,7 +22,7 @@ from tests.packets.device_runner import DeviceRunner
 from tests.packets.devices import HAS_BIG_TCP, VNET_HEADER
 from tests.packets.harness import Harness
 from tests.packets.runner import Verdict
-from tests.packets.table import Row, Sent, Step, table
+from tests.packets.table import Bench, Row, Sent, Step, table
 from tests.packets.talks import from_dns, from_web, opened, to_dns, to_web
 from tests.packets.test_hairpin import talk
 from tests.packets.test_reject import refused
@@ -46,7 +46,7 @@ class Offloaded:
     gso: int = 0
     linear: int = 0
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Run it, finish what came out, and compare."""
         packet = Ether(bytes(self.step.packet))
         before = harness.counters().get(self.step.reason or "", (0, 0))
@@ -101,7 +101,7 @@ def finished(left: tuple[int, ...], frame: bytes) -> bytes:
     return frame[:at] + value.to_bytes(2, "big") + frame[at + 2 :]
 
 
-def partial(step: Sent) -> Step:
+def partial(step: Sent) -> Offloaded:
     """A packet that this host made: its checksum is the pseudo header's sum yet."""
     return Offloaded(step, partial=True)
 
@@ -125,7 +125,7 @@ class Unreachable:
 
     asked: Packet
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Run it and compare all but the unused word."""
         run = harness.egress(Offloaded(Sent("egress", self.asked, None, Verdict.SEND_BACK, None), partial=True).given())
         assert run.verdict is Verdict.SEND_BACK
@@ -155,7 +155,7 @@ class BigTcp:
     given: Packet
     becomes: Packet
 
-    def play(self, harness: Harness) -> None:
+    def play(self, harness: Bench) -> None:
         """Run it; its checksum, left to the hardware, is the pseudo header's sum before and behind."""
         frames = [self._frame(packet) for packet in (self.given, self.becomes)]
         run = (harness.egress if self.program == "egress" else harness.ingress)(frames[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,10 +59,9 @@ class Datapath:
         """A packet to a client."""
         return self._counted(bytes(frame), self._ingress)
 
-    def _counted(self, frame: bytes, handle: object) -> Outcome:
-        assert callable(handle)
+    def _counted(self, frame: bytes, handle: Callable[[Packet, int], Outcome]) -> Outcome:
         try:
-            outcome: Outcome = handle(read(frame, self.tables.family, has_link_layer=self.has_link_layer), len(frame))
+            outcome = handle(read(frame, self.tables.family, has_link_layer=self.has_link_layer), len(frame))
         except Passed as passed:
             outcome = Outcome(Verdict.PASS, frame, passed.reason)
         except Dropped as dropped:

@@ -80,3 +80,5 @@ def test_a_datagram_there_and_back() -> None:
     answer = datapath.ingress(Ether() / IP(src="10.244.1.1", dst="10.0.0.10") / UDP(sport=5353, dport=9) / b"!")
     assert (answer.packet[IP].src, answer.packet[UDP].sport, answer.reason) == ("10.96.0.3", 53, "REVERSED")
     assert tables.service_counters == {7: [1, 43, 1, 43, 1]}
+    again = datapath.egress(question.frame, question.tc_index)
+    assert (again.verdict, again.frame, again.reason) == (Verdict.PASS, question.frame, None)
