@@ -130,10 +130,10 @@ class _Object(ctypes.Structure):
 class _TestRun(ctypes.Structure):
     _fields_ = (
         ("fd", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
+        ("retval", ctypes.c_int32),
         ("size_in", ctypes.c_uint32),
         ("size_out", ctypes.c_uint32),
-        ("data_in", ctypes.c_uint64),
+        ("data_in", ctypes.c_char_p),
         ("data_out", ctypes.c_uint64),
         ("repeat", ctypes.c_uint32),
         ("duration", ctypes.c_uint32),
@@ -156,8 +156,8 @@ def _call(command: Command, attributes: ctypes.Structure, size: int | None = Non
 def _failure(what: str, number: int) -> BpfError:
     if number == errno.EPERM:
         return BpfError(
-            f"{what}: not permitted. Run as root, or with CAP_SYS_ADMIN (CAP_BPF and CAP_NET_ADMIN from Linux 5.8 on), "
-            "and with a memlock limit that can be raised (CAP_SYS_RESOURCE)",
+            f"{what}: not permitted. Run as root, or with CAP_SYS_ADMIN (from Linux 5.8 on: CAP_BPF, CAP_PERFMON and "
+            "CAP_NET_ADMIN), and with a memlock limit that can be raised (CAP_SYS_RESOURCE)",
             number,
         )
     return BpfError(f"{what}: {os.strerror(number)}", number)
@@ -386,6 +386,7 @@ class Program:
         self.fd = fd
         self.name = name
         self._out = ctypes.create_string_buffer(0)
+        self._run = _TestRun(fd=fd)
 
     @classmethod
     def load(cls, instructions: bytes, name: str = "") -> Program:
@@ -420,19 +421,13 @@ class Program:
         room = len(frame) + 512
         if len(self._out) < room:
             self._out = ctypes.create_string_buffer(max(room, 4096))
-        attributes = _TestRun(
-            fd=self.fd,
-            size_in=len(frame),
-            size_out=len(self._out),
-            data_in=_address(frame),
-            data_out=ctypes.addressof(self._out),
-            repeat=repeat,
-        )
-        result = _call(Command.PROG_TEST_RUN, attributes)
+            self._run.data_out = ctypes.addressof(self._out)
+        run = self._run
+        run.size_in, run.size_out, run.data_in, run.repeat = len(frame), len(self._out), frame, repeat
+        result = _call(Command.PROG_TEST_RUN, run)
         if result < 0:
             raise _failure(f"program {self.name}: test run", -result)
-        verdict = ctypes.c_int32(attributes.retval).value
-        return TestRun(verdict, ctypes.string_at(self._out, attributes.size_out), attributes.duration)
+        return TestRun(run.retval, ctypes.string_at(self._out, run.size_out), run.duration)
 
     def pin(self, path: Path | str) -> None:
         """Let the program outlive the process under ``path`` in a bpffs."""

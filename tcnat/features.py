@@ -32,7 +32,7 @@ class Feature:
 
 KERNEL_GROUPS = frozenset({"maps", "programs", "helpers", "tc"})
 """Groups of what only the kernel decides about."""
-_ROOT = "run as root, or with CAP_SYS_ADMIN (from Linux 5.8 on: CAP_BPF and CAP_NET_ADMIN)"
+_ROOT = "run as root, or with CAP_SYS_ADMIN (from Linux 5.8 on: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)"
 _NEWER = "take a kernel of 4.9 or later"
 
 FEATURES: tuple[Feature, ...] = (

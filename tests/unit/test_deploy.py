@@ -126,6 +126,12 @@ def test_the_container_is_not_privileged() -> None:
     assert rights["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "SYS_ADMIN", "SYS_RESOURCE"]}
 
 
+def test_cleaning_up_takes_one_capability() -> None:
+    pod = the("DaemonSet", DEPLOY / "cleanup" / "daemonset.yaml")["spec"]["template"]["spec"]
+    granted = [each["securityContext"]["capabilities"] for each in (*pod["initContainers"], *pod["containers"])]
+    assert granted == [{"drop": ["ALL"], "add": ["NET_ADMIN"]}, {"drop": ["ALL"]}]
+
+
 def test_volumes_and_mounts_fit() -> None:
     for path in (DEPLOY / "base" / "daemonset.yaml", DEPLOY / "cleanup" / "daemonset.yaml"):
         pod = the("DaemonSet", path)["spec"]["template"]["spec"]
