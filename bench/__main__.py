@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from . import agent, programs, traffic
+from . import agent, programs, replay, traffic
 from .figures import Figure, table
 
 REPORT = Path("build/bench.json")
@@ -20,13 +20,14 @@ REPORT = Path("build/bench.json")
 @click.command()
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement.")
 @click.option("--seconds", default=4.0, show_default=True, help="Seconds of each load.")
-@click.option("--only", type=click.Choice(["agent", "changes", "traffic", "programs"]), multiple=True)
+@click.option("--only", type=click.Choice(["agent", "changes", "traffic", "replay", "programs"]), multiple=True)
 def main(runs: int, seconds: float, only: tuple[str, ...]) -> None:
     """Measure tcnat on this machine: medians of several runs, ratios where another way of doing it can be paired."""
     parts: dict[str, Callable[[], list[Figure]]] = {
         "agent": lambda: agent.starts(runs),
         "changes": lambda: [agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)],
         "traffic": lambda: traffic.compare(runs, seconds),
+        "replay": lambda: replay.figures(runs),
     }
     figures: list[Figure] = []
     if not only or "programs" in only:

@@ -1,10 +1,4 @@
-"""How fast ``tcnat replay`` is, and how much memory it takes: a million packets of clients' conversations.
-
-    python -m bench.replay [PACKETS]
-
-Needs root. Prints packets a second (of time and of CPU time; the whole command with its start-up) and the peak of
-resident memory, for each report; ends in 1 if the summary is slower than 20,000 a second or any takes more than 200 MB.
-"""
+"""``tcnat replay``: packets a second and memory, over a million packets of clients' conversations."""
 
 from __future__ import annotations
 
@@ -22,8 +16,11 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
+from .figures import Figure
+
 PACKETS = 1_000_000
-LEAST_RATE, MOST_MEMORY = 20_000, 200 << 20
+LEAST_RATE, MOST_MEMORY = 20_000, 200
+"""Packets a second on one core, and megabytes."""
 OBJECTS = """
 {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "bench"}, "spec": {"clusterIP":
  "10.96.0.10", "clusterIPs": ["10.96.0.10"], "ports": [{"port": 80, "protocol": "TCP"}]}}
@@ -34,11 +31,11 @@ OBJECTS = """
 
 
 class Measure(NamedTuple):
-    """Of one run of the command: seconds that passed, seconds of CPU time, bytes of resident memory at most."""
+    """Of one run of the command: seconds that passed, seconds of CPU time, megabytes of resident memory at most."""
 
     seconds: float
     cpu: float
-    memory: int
+    memory: float
 
 
 def conversation() -> list[tuple[bytes, int | None]]:
@@ -82,7 +79,7 @@ def records(count: int) -> Iterator[bytes]:
 
 
 def measure(*arguments: str | Path) -> Measure:
-    """Run ``tcnat replay`` to its end; it holds itself on one CPU."""
+    """Run ``tcnat replay`` to its end."""
     start = time.monotonic()
     command = [sys.executable, "-m", "tcnat", "replay", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -90,33 +87,26 @@ def measure(*arguments: str | Path) -> Measure:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"tcnat replay ended with {process.returncode}")
-    return Measure(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+    return Measure(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def main() -> int:
-    """Measure each report; the exit code."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else PACKETS
+def figures(runs: int, packets: int = PACKETS) -> list[Figure]:
+    """Rates (the whole command with its start-up; it holds itself on one CPU) and memory. A million packets say more
+    than many runs: there are three at most."""
+    options = {"summary": (), "writing --out": ("--out", "out.pcap"), "comparing --expect": ("--expect", "out.pcap")}
+    found: list[Figure] = []
     with tempfile.TemporaryDirectory() as directory:
-        capture, objects, out = (Path(directory, name) for name in ("capture.pcap", "objects.json", "out.pcap"))
+        capture, objects = Path(directory, "capture.pcap"), Path(directory, "objects.json")
         objects.write_text(OBJECTS.lstrip())
         with capture.open("wb") as file:
-            file.writelines(records(count))
-        runs = {
-            "summary": ["-o", "summary"],
-            "summary and --out": ["-o", "summary", "--out", out],
-            "summary and --expect": ["-o", "summary", "--expect", out],
-            "json": ["-o", "json"],
-            "table": ["-o", "table"],
-        }
-        print(f"{'REPORT':22}  PACKETS/S  PACKETS/CPU S  PEAK MB")
-        good = True
-        for name, options in runs.items():
-            run = measure(capture, "--objects", objects, *options)
-            rates = f"{count / run.seconds:9.0f}  {count / run.cpu:13.0f}"
-            print(f"{name:22}  {rates}  {run.memory / (1 << 20):7.1f}", flush=True)
-            good = good and run.memory <= MOST_MEMORY and (name != "summary" or count / run.seconds >= LEAST_RATE)
-    return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            file.writelines(records(packets))
+        for name, words in options.items():
+            given = [Path(directory, word) if word.endswith(".pcap") else word for word in words]
+            measures = [measure(capture, "--objects", objects, "-o", "summary", *given) for _ in range(min(runs, 3))]
+            mark = LEAST_RATE if name == "summary" else None
+            rates = tuple(packets / each.seconds for each in measures)
+            found.append(Figure(f"replay, {name}", "packets/s", rates, at_least=mark))
+            found.append(Figure(f"replay, {name}", "packets/CPU s", tuple(packets / each.cpu for each in measures)))
+            memory = tuple(each.memory for each in measures)
+            found.append(Figure(f"replay, {name}: most memory", "MB", memory, at_most=MOST_MEMORY))
+    return found

@@ -76,28 +76,24 @@ class Source:
         return self._raw.tell() if self.size else 0
 
     def take(self, count: int, what: str) -> bytes:
-        """Exactly ``count`` bytes of ``what``, or CaptureError at the offset where the record's part begins."""
-        data = self._read(count)
+        """Exactly ``count`` bytes of ``what``, or CaptureError at the offset where they begin."""
+        data = self.take_or_end(count, what)
         if len(data) != count:
             raise self.error(f"the file ends after {len(data)} of the {count} bytes of {what}")
-        self.offset += count
         return data
 
     def take_or_end(self, count: int, what: str) -> bytes:
         """As :meth:`take`, but b"" where the file ends before the first byte."""
-        data = self._read(count)
-        if data and len(data) != count:
-            raise self.error(f"the file ends after {len(data)} of the {count} bytes of {what}")
-        self.offset += len(data)
-        return data
-
-    def _read(self, count: int) -> bytes:
         try:
-            return self._stream.read(count)
+            data = self._stream.read(count)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise self.error(f"the gzip data ends or breaks here ({error})") from None
         except OSError as error:
             raise self.error(f"cannot be read ({error.strerror})") from None
+        if data and len(data) != count:
+            raise self.error(f"the file ends after {len(data)} of the {count} bytes of {what}")
+        self.offset += len(data)
+        return data
 
     def error(self, what: str, offset: int | None = None) -> CaptureError:
         """What is wrong at ``offset`` (here if None)."""

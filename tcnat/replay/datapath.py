@@ -1,36 +1,37 @@
-"""The real programs with maps of their own, a clock that follows the capture, and reasons told by the counters."""
+"""The real programs with maps of their own, and a clock that follows the capture."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tcnat.bpf import Map
 from tcnat.layout import SETTINGS, Family
 from tcnat.loader import Loaded
-from tcnat.reasons import Reason, reasons
 from tcnat.replay.engine import Ran
 from tcnat.replay.side import Side
+from tcnat.replay.tally import REDIRECT, SHOT, Counters, Tally
 from tcnat.sweep import Sweeper
 
-UNSPEC, SHOT, REDIRECT = -1, 2, 7
-"""TC_ACT_UNSPEC, TC_ACT_SHOT, TC_ACT_REDIRECT."""
+SWEPT_PER_SECOND = 10_000
+"""Entries of each map that are looked at in a second of the capture's clock, where the kernel has no LRU maps."""
 _START = 1_000_000_000_000
 _STEP = 1_000_000
 _SECOND = 1_000_000_000
-SWEPT_PER_SECOND = 10_000
-"""Entries of each map that are looked at in a second of the capture's clock, where the kernel has no LRU maps."""
 _ZERO = bytes(4)
 _NOW = SETTINGS.offsets(Family.IPV4)["now"]
 
+Send = Callable[[bytes], tuple[int, bytes]]
+"""Runs a program over a frame -> (the program's verdict, the frame as it left)."""
+
 
 class Runner(Protocol):
-    """Runs a program over a frame."""
+    """Brings frames to the programs."""
 
-    def run(self, side: Side, family: Family, frame: bytes) -> tuple[int, bytes]:
-        """(the program's verdict, the frame as it left)."""
+    def way(self, side: Side, family: Family) -> Send:
+        """The way to one program."""
 
 
 class Clock:
@@ -50,46 +51,34 @@ class Clock:
         return self._now
 
 
-class _Tally:
-    """Tells which reason was counted by which counter moved. Only those that could be are looked at, the last one
-    that was first, so that most packets cost one look-up."""
+class _FamilyClock:
+    """Tells one family's programs what time it is, and sweeps its maps where they have to be swept."""
 
-    def __init__(self, counters: Map) -> None:
-        self._counters = counters
-        self._keys = [reason.number.to_bytes(4, sys.byteorder) for reason in reasons()]
-        self._last = [counters.lookup(key) for key in self._keys]
-        self._candidates: dict[tuple[Side, int, bool, bool], list[Reason]] = {}
+    def __init__(self, settings: Map, sweeper: Sweeper | None) -> None:
+        self.now = 0
+        self._settings = settings
+        self._value = bytearray(settings.lookup(_ZERO) or b"")
+        self._sweeper = sweeper
 
-    def moved(self, side: Side, verdict: int, changed: bool, plain: bool) -> Reason | None:
-        """The reason that was counted since the last call; None if none was."""
-        kind = (side, verdict, changed, plain)
-        candidates = self._candidates.get(kind)
-        if candidates is None:
-            candidates = self._candidates[kind] = _candidates(side, verdict, changed, plain)
-        for index, reason in enumerate(candidates):
-            value = self._counters.lookup(self._keys[reason.number])
-            if value != self._last[reason.number]:
-                self._last[reason.number] = value
-                if index:
-                    candidates.insert(0, candidates.pop(index))
-                return reason
-        return None
+    def set(self, now: int) -> None:
+        """It is ``now``."""
+        start, size = _NOW
+        self._value[start : start + size] = now.to_bytes(size, sys.byteorder)
+        self._settings.update(_ZERO, bytes(self._value))
+        if self._sweeper is not None and now // _SECOND != self.now // _SECOND:
+            self._sweeper.sweep(now // _SECOND, SWEPT_PER_SECOND)
+        self.now = now
 
 
-def _candidates(side: Side, verdict: int, changed: bool, plain: bool) -> list[Reason]:
-    """Reasons that a verdict can have. A packet that is passed unchanged may still have been counted: as malformed, or
-    as one that goes straight to a backend or comes from it."""
-    by_verdict = {
-        SHOT: {"drop"},
-        REDIRECT: {"answer", "rewrite"},
-        UNSPEC: {"rewrite"} if changed else {"rewrite", "pass"},
-    }
-    kinds = by_verdict.get(verdict, {"rewrite", "answer", "drop", "pass"})
-    likely = "forwarded" if side is Side.EGRESS else "reversed"
-    if plain and verdict == UNSPEC and not changed:
-        return [reason for reason in reasons() if reason.name == likely]
-    found = [reason for reason in reasons() if reason.verdict in kinds]
-    return sorted(found, key=lambda reason: (reason.name != likely, reason.number))
+class _Lane:
+    """One program: the way to it, its reasons, and its family's clock."""
+
+    __slots__ = ("clock", "send", "tally")
+
+    def __init__(self, send: Send, tally: Tally, clock: _FamilyClock) -> None:
+        self.send = send
+        self.tally = tally
+        self.clock = clock
 
 
 class KernelDatapath:
@@ -103,28 +92,21 @@ class KernelDatapath:
     ) -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         self._loaded = loaded  # the tail-call map is emptied when its last descriptor closes
-        self._runner = runner
-        self._sweepers = sweepers or {}
         self._clock = Clock()
-        self._tallies = {family: _Tally(one.maps["counters"]) for family, one in loaded.items()}
-        self._settings = {family: one.maps["settings"] for family, one in loaded.items()}
-        self._values = {family: bytearray(settings.lookup(_ZERO) or b"") for family, settings in self._settings.items()}
-        self._written = dict.fromkeys(loaded, 0)
+        self._egress: dict[int, _Lane] = {}
+        self._ingress: dict[int, _Lane] = {}
+        for family, one in loaded.items():
+            counters = Counters(one.maps["counters"])
+            clock = _FamilyClock(one.maps["settings"], (sweepers or {}).get(family))
+            for side, lanes in ((Side.EGRESS, self._egress), (Side.INGRESS, self._ingress)):
+                lanes[family.value] = _Lane(runner.way(side, family), Tally(side, counters), clock)
 
     def run(self, side: Side, family: Family, frame: bytes, time: int, plain: bool) -> Ran:
         """See :class:`tcnat.replay.engine.Datapath`."""
+        lane = (self._egress if side is Side.EGRESS else self._ingress)[family.value]
         now = self._clock.at(time)
-        if now != self._written[family]:
-            self._set_clock(family, now)
-        verdict, leaving = self._runner.run(side, family, frame)
-        reason = self._tallies[family].moved(side, verdict, leaving != frame, plain)
-        return Ran(None if verdict == SHOT else leaving, reason, verdict == REDIRECT)
-
-    def _set_clock(self, family: Family, now: int) -> None:
-        start, size = _NOW
-        value = self._values[family]
-        value[start : start + size] = now.to_bytes(size, sys.byteorder)
-        self._settings[family].update(_ZERO, bytes(value))
-        if family in self._sweepers and now // _SECOND != self._written[family] // _SECOND:
-            self._sweepers[family].sweep(now // _SECOND, SWEPT_PER_SECOND)
-        self._written[family] = now
+        if now != lane.clock.now:
+            lane.clock.set(now)
+        verdict, leaving = lane.send(frame)
+        reason = lane.tally.reason(verdict, leaving != frame, plain)
+        return (None if verdict == SHOT else leaving), reason, verdict == REDIRECT

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tcnat.model import Protocol, ServicePortName, format_address, format_endpoint
 from tcnat.reasons import Reason
 from tcnat.replay.capture import Packet
-from tcnat.replay.headers import Headers
+from tcnat.replay.headers import Headers, destination_of, source_of
 from tcnat.replay.side import Side
 
 Services = Mapping[tuple[bytes, int, int], ServicePortName]
@@ -76,31 +76,29 @@ class Fate(NamedTuple):
         return self.data != self.packet.data
 
 
-def parties(reason: Reason, side: Side, before: Headers, after: Headers | None) -> tuple[Party | None, Party | None]:
-    """(front end, backend) of a packet whose headers were ``before`` and are ``after`` (None if it was dropped or is
-    an answer). One that is equal before and after went straight to a backend: it has no front end."""
-    if reason.verdict in {"drop", "answer"}:
-        return (_destination(before), None) if side is Side.EGRESS else (None, _source(before))
-    if after is None:
-        return None, None
+def parties(reason: Reason, side: Side, headers: Headers, leaving: bytes | None) -> tuple[Party | None, Party | None]:
+    """(front end, backend) of a packet that had these headers, and the Ethernet frame that left. One that is rewritten
+    to what it was went straight to a backend: it has no front end."""
+    if reason.verdict != "rewrite" or leaving is None:
+        if reason.verdict == "pass":
+            return None, None
+        return (_destination(headers), None) if side is Side.EGRESS else (None, _source(headers))
     if reason.name in _FORWARDED:
-        return _unless_same(_destination(before), _destination(after))
+        return _unless_same(_destination(headers), destination_of(leaving, headers))
     if reason.name in _REVERSED:
-        return _unless_same(_source(after), _source(before))
-    if before.quoted and after.quoted:
-        return _of_quotes(reason, before.quoted, after.quoted)
-    return None, None
+        return _unless_same(source_of(leaving, headers), _source(headers))
+    return (None, None) if headers.quoted is None else _of_quotes(reason, headers.quoted, leaving)
 
 
-def _of_quotes(reason: Reason, before: Headers, after: Headers) -> tuple[Party | None, Party | None]:
+def _of_quotes(reason: Reason, quoted: Headers, leaving: bytes) -> tuple[Party | None, Party | None]:
     """The quote in a client's error is a reply, that in an error to a client is what was sent to a backend."""
     if reason.name == "icmp_forwarded":
-        return _unless_same(_source(before), _source(after))
-    return _unless_same(_destination(after), _destination(before))
+        return _unless_same(_source(quoted), source_of(leaving, quoted))
+    return _unless_same(destination_of(leaving, quoted), _destination(quoted))
 
 
-def _unless_same(front_end: Party, backend: Party) -> tuple[Party | None, Party]:
-    return (None if front_end == backend else front_end), backend
+def _unless_same(front_end: tuple[bytes, int], backend: tuple[bytes, int]) -> tuple[Party | None, Party]:
+    return (None if front_end == backend else Party(*front_end)), Party(*backend)
 
 
 def _source(headers: Headers) -> Party:

@@ -14,6 +14,8 @@ from tcnat.replay.link import ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 _WITH_PORTS = frozenset({TCP, UDP, SCTP})
 _PORTS = struct.Struct("!HH").unpack_from
+_PLAIN_IPV4 = struct.Struct("!BxH2xH").unpack_from
+_PLAIN_IPV6 = struct.Struct("!4xHB").unpack_from
 _IPV4 = struct.Struct("!B5xHxB2x4s4s").unpack_from
 _EXTENSIONS = frozenset({0, 43, 60})  # hop-by-hop, routing, destination options
 _FRAGMENT = 44
@@ -39,6 +41,7 @@ class Headers(NamedTuple):
     at: int
     transport: int
     end: int
+    tells_ports: bool
     quoted: Headers | None = None
 
 
@@ -64,39 +67,33 @@ def read(frame: bytes, family: Family, at: int = ETHERNET_HEADER, quoted: bool =
             return None
         protocol, source, destination, transport, later = network
         if later:
-            return Headers(family, protocol, source, destination, 0, 0, at, transport, transport)
+            return Headers(family, protocol, source, destination, 0, 0, at, transport, transport, False)
         if protocol in _WITH_PORTS:
             source_port, destination_port = _PORTS(frame, transport)
             end = transport + (_QUOTE_NEEDED if quoted else _size(frame, protocol, transport))
-            return Headers(family, protocol, source, destination, source_port, destination_port, at, transport, end)
+            return Headers(
+                family, protocol, source, destination, source_port, destination_port, at, transport, end, True
+            )
         if quoted:
             return None
         end, about = _icmp(frame, family, protocol, transport)
-        return Headers(family, protocol, source, destination, 0, 0, at, transport, end, about)
+        return Headers(family, protocol, source, destination, 0, 0, at, transport, end, False, about)
     except (struct.error, IndexError):
         return None
 
 
-def read_again(frame: bytes, before: Headers) -> Headers:
-    """The headers of a frame whose addresses and ports alone may differ from those that were read before."""
-    source_port, destination_port = before.source_port, before.destination_port
-    if before.protocol in _WITH_PORTS and before.end > before.transport:
-        source_port, destination_port = _PORTS(frame, before.transport)
-    at = before.at + (12 if before.family is Family.IPV4 else 8)
-    size = before.family.address_size
-    quoted = None if before.quoted is None else read_again(frame, before.quoted)
-    return Headers(
-        before.family,
-        before.protocol,
-        frame[at : at + size],
-        frame[at + size : at + 2 * size],
-        source_port,
-        destination_port,
-        before.at,
-        before.transport,
-        before.end,
-        quoted,
-    )
+def source_of(frame: bytes, headers: Headers) -> tuple[bytes, int]:
+    """Source address and port of a frame whose headers lie where those lie (port 0 where it tells none)."""
+    at = headers.at + (12 if headers.family is Family.IPV4 else 8)
+    port = _PORTS(frame, headers.transport)[0] if headers.tells_ports else 0
+    return frame[at : at + len(headers.source)], port
+
+
+def destination_of(frame: bytes, headers: Headers) -> tuple[bytes, int]:
+    """The same of the destination."""
+    at = headers.at + (16 if headers.family is Family.IPV4 else 24)
+    port = _PORTS(frame, headers.transport)[1] if headers.tells_ports else 0
+    return frame[at : at + len(headers.destination)], port
 
 
 def _ipv4(frame: bytes, at: int) -> tuple[int, bytes, bytes, int, bool] | None:
@@ -149,13 +146,13 @@ def is_plain(frame: bytes, found: Headers) -> bool:
         return False
     at = ETHERNET_HEADER
     if found.family is Family.IPV4:
-        first, total, fragment = struct.unpack_from("!BxH2xH", frame, at)
+        first, total, fragment = _PLAIN_IPV4(frame, at)
         transport, end, fine = at + 20, at + total, first == 0x45 and not fragment & 0x3FFF
     else:
-        payload, following = struct.unpack_from("!4xHB", frame, at)
+        payload, following = _PLAIN_IPV6(frame, at)
         transport, end, fine = at + 40, at + 40 + payload, following == found.protocol
     if not fine or end > len(frame):
         return False
     if found.protocol == TCP:
         return bool(transport + 20 <= found.end <= end)
-    return bool(transport + 8 <= end and struct.unpack_from("!H", frame, transport + 4)[0] == end - transport)
+    return bool(transport + 8 <= end and _PORTS(frame, transport + 4)[0] == end - transport)

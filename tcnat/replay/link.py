@@ -6,7 +6,6 @@ https://www.tcpdump.org/linktypes.html. A frame is split into the link header as
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 ETHERNET, RAW, LINUX_SLL, IPV4, IPV6, LINUX_SLL2 = 1, 101, 113, 228, 229, 276
 ETHERNET_HEADER = 14
@@ -15,53 +14,42 @@ ETHERTYPE_IPV4, ETHERTYPE_IPV6 = b"\x08\x00", b"\x86\xdd"
 _ADDRESSES = b"\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01"
 
 
-class Frame(NamedTuple):
-    """A captured frame as Ethernet. ``header`` is the link header as it was captured, if it was another one."""
+Frame = tuple[bytes | None, bytes]
+"""(the link header as it was captured, None for Ethernet itself; the Ethernet frame, its header made up if need be)."""
 
-    header: bytes | None
-    ethernet: bytes
 
-    @property
-    def ethertype(self) -> bytes:
-        """Two bytes; fewer if the frame is shorter than its header."""
-        return self.ethernet[12:14]
-
-    def added(self) -> int:
-        """How much longer the Ethernet frame is than what was captured."""
-        return 0 if self.header is None else ETHERNET_HEADER - len(self.header)
-
-    def captured(self, ethernet: bytes) -> bytes:
-        """An Ethernet frame as this one was captured: with its own link header."""
-        return ethernet if self.header is None else self.header + ethernet[ETHERNET_HEADER:]
+def captured(header: bytes | None, ethernet: bytes) -> bytes:
+    """An Ethernet frame as it would have been captured with that link header."""
+    return ethernet if header is None else header + ethernet[ETHERNET_HEADER:]
 
 
 def _ethernet(data: bytes) -> Frame:
-    return Frame(None, data)
+    return None, data
 
 
 def _raw(data: bytes) -> Frame:
     """The version in the first four bits tells the family."""
     version = data[0] >> 4 if data else 0
     ethertype = {4: ETHERTYPE_IPV4, 6: ETHERTYPE_IPV6}.get(version, b"\0\0")
-    return Frame(b"", _ADDRESSES + ethertype + data)
+    return b"", _ADDRESSES + ethertype + data
 
 
 def _ipv4(data: bytes) -> Frame:
-    return Frame(b"", _ADDRESSES + ETHERTYPE_IPV4 + data)
+    return b"", _ADDRESSES + ETHERTYPE_IPV4 + data
 
 
 def _ipv6(data: bytes) -> Frame:
-    return Frame(b"", _ADDRESSES + ETHERTYPE_IPV6 + data)
+    return b"", _ADDRESSES + ETHERTYPE_IPV6 + data
 
 
 def _cooked(data: bytes) -> Frame:
     """Linux cooked capture: 16 bytes, the protocol last."""
-    return Frame(data[:16], _ADDRESSES + data[14:16] + data[16:])
+    return data[:16], _ADDRESSES + data[14:16] + data[16:]
 
 
 def _cooked2(data: bytes) -> Frame:
     """Linux cooked capture v2: 20 bytes, the protocol first."""
-    return Frame(data[:20], _ADDRESSES + data[0:2] + data[20:])
+    return data[:20], _ADDRESSES + data[0:2] + data[20:]
 
 
 LINK_TYPES: dict[int, tuple[str, Callable[[bytes], Frame]]] = {

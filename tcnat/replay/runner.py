@@ -10,7 +10,7 @@ from tcnat.bpf import BpfError, Program
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
 from tcnat.loader import Loaded
-from tcnat.replay.datapath import Runner
+from tcnat.replay.datapath import Runner, Send
 from tcnat.replay.side import Side
 from tcnat.replay.veth import VethRunner
 
@@ -38,17 +38,25 @@ class TestRunner:
         self._make_other = make_other
         self._other: Runner | None = None
 
-    def run(self, side: Side, family: Family, frame: bytes) -> tuple[int, bytes]:
+    def way(self, side: Side, family: Family) -> Send:
         """See :class:`tcnat.replay.datapath.Runner`."""
-        try:
-            ran = self._programs[side, family].test_run(frame)
-        except BpfError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            if self._other is None:
-                self._other = self._make_other()
-            return self._other.run(side, family, frame)
-        return ran.verdict, ran.frame
+        test_run = self._programs[side, family].test_run
+
+        def send(frame: bytes) -> tuple[int, bytes]:
+            try:
+                ran = test_run(frame)
+            except BpfError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return self._by_other(side, family, frame)
+            return ran.verdict, ran.frame
+
+        return send
+
+    def _by_other(self, side: Side, family: Family, frame: bytes) -> tuple[int, bytes]:
+        if self._other is None:
+            self._other = self._make_other()
+        return self._other.way(side, family)(frame)
 
 
 def programs_of(loaded: Mapping[Family, Loaded]) -> Programs:

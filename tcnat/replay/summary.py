@@ -27,6 +27,9 @@ class Group(NamedTuple):
         return front_end_text(self.front_end, self.protocol)
 
 
+_Key = tuple[Reason, Party | None, int, Party | None, ServicePortName | None]
+
+
 @dataclass(slots=True)
 class Summary:
     """Counts packets (and their bytes on the wire) as they go by."""
@@ -37,8 +40,7 @@ class Summary:
     first: int = 0
     last: int = 0
     """Time stamps of the first and the last packet, in nanoseconds."""
-    counts: dict[Group, list[int]] = field(default_factory=dict)
-    """Packets and bytes."""
+    _counts: dict[_Key, list[int]] = field(default_factory=dict)
 
     def add(self, fate: Fate) -> None:
         """Count one packet."""
@@ -47,23 +49,23 @@ class Summary:
         self.packets += 1
         self.last = fate.packet.time
         self.left += fate.data is not None
-        group = group_of(fate)
-        count = self.counts.get(group)
+        key = _key(fate)
+        count = self._counts.get(key)
         if count is None:
-            count = self.counts[group] = [0, 0]
+            count = self._counts[key] = [0, 0]
         count[0] += 1
         count[1] += fate.packet.length
 
     def by_verdict(self) -> dict[str, int]:
         """Packets of each verdict, in the order of ``VERDICTS``."""
         counts = dict.fromkeys(VERDICTS, 0)
-        for group, (packets, _) in self.counts.items():
-            counts[group.reason.verdict] += packets
+        for (reason, *_), (packets, _) in self._counts.items():
+            counts[reason.verdict] += packets
         return counts
 
     def rows(self) -> list[tuple[Group, int, int]]:
         """(group, packets, bytes), by verdict, then the most frequent first."""
-        rows = [(group, packets, size) for group, (packets, size) in self.counts.items()]
+        rows = [(Group(*key), packets, size) for key, (packets, size) in self._counts.items()]
         return sorted(rows, key=lambda row: (VERDICTS.index(row[0].reason.verdict), -row[1], _words(row[0])))
 
     def seconds(self) -> float:
@@ -71,12 +73,12 @@ class Summary:
         return (self.last - self.first) / 1e9
 
 
-def group_of(fate: Fate) -> Group:
+def _key(fate: Fate) -> _Key:
     """The packet's group. Ports that no Service has are left out: a port scan would make a group of each."""
     front_end = fate.front_end
     if front_end is None or fate.service is None:
-        return Group(fate.reason, front_end and Party(front_end.address, 0), 0, fate.backend, None)
-    return Group(fate.reason, front_end, fate.protocol, fate.backend, fate.service)
+        return fate.reason, front_end and Party(front_end.address, 0), 0, fate.backend, None
+    return fate.reason, front_end, fate.protocol, fate.backend, fate.service
 
 
 def _words(group: Group) -> tuple[str, ...]:

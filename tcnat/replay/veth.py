@@ -19,8 +19,9 @@ from tcnat.layout import Family
 from tcnat.loader import Loaded
 from tcnat.netlink import Netlink
 from tcnat.netns import throwaway
-from tcnat.replay.datapath import REDIRECT, SHOT, UNSPEC
+from tcnat.replay.datapath import Send
 from tcnat.replay.side import Side
+from tcnat.replay.tally import REDIRECT, SHOT, UNSPEC
 
 _MTU = 65535
 _ETH_P_ALL = 3
@@ -50,16 +51,22 @@ class VethRunner:
         attacher.attach("ingress0", Role.WORKLOAD, Programs(**ingress))
         attacher.close()
 
-    def run(self, side: Side, family: Family, frame: bytes) -> tuple[int, bytes]:
+    def way(self, side: Side, family: Family) -> Send:
         """See :class:`tcnat.replay.datapath.Runner`."""
         near, far = self._pairs[side]
-        try:
-            near.sendto(frame, (near.getsockname()[0], _ETHERTYPE[family]))
-        except OSError as error:
-            if error.errno == errno.ENOBUFS:
-                return SHOT, frame
-            raise TcnatError(f"a frame of {len(frame)} bytes cannot be sent through veth: {error.strerror}") from None
-        return _coming_out(near, far)
+        device = (near.getsockname()[0], _ETHERTYPE[family])
+
+        def send(frame: bytes) -> tuple[int, bytes]:
+            try:
+                near.sendto(frame, device)
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    return SHOT, frame
+                what = f"a frame of {len(frame)} bytes cannot be sent through veth"
+                raise TcnatError(f"{what}: {error.strerror}") from None
+            return _coming_out(near, far)
+
+        return send
 
     def close(self) -> None:
         """Give the namespace back, and the devices with it."""

@@ -43,11 +43,11 @@ class Stage:
 
 
 def nothing(side: Side, frame: bytes) -> Ran:
-    return Ran(frame, None)
+    return (frame, None, False)
 
 
 def becomes(packet: Scapy, reason: str, *, sent_back: bool = False) -> Play:
-    return lambda side, frame: Ran(bytes(packet), REASONS[reason], sent_back)
+    return lambda side, frame: (bytes(packet), REASONS[reason], sent_back)
 
 
 def replay(
@@ -77,7 +77,7 @@ def test_what_goes_straight_to_a_backend_has_no_front_end() -> None:
 
 
 def test_a_dropped_packet_does_not_leave() -> None:
-    fate, _ = replay(lambda side, frame: Ran(None, REASONS["no_local_endpoint"]), bytes(REQUEST))
+    fate, _ = replay(lambda side, frame: (None, REASONS["no_local_endpoint"], False), bytes(REQUEST))
     assert (fate.data, fate.verdict, fate.front_end, fate.backend, fate.service) == (
         None,
         "drop",
@@ -133,7 +133,7 @@ def test_what_is_not_a_clients_meets_no_program() -> None:
 
 def test_between_two_clients_ingress_has_its_turn_when_egress_had_nothing_to_do() -> None:
     def only_ingress(side: Side, frame: bytes) -> Ran:
-        return Ran(bytes(GIVEN_BACK), REASONS["reversed"]) if side is Side.INGRESS else Ran(frame, None)
+        return (bytes(GIVEN_BACK), REASONS["reversed"], False) if side is Side.INGRESS else (frame, None, False)
 
     def both(source: bytes, destination: bytes) -> tuple[Side, ...]:
         return Side.EGRESS, Side.INGRESS
@@ -160,7 +160,7 @@ def test_a_packet_captured_in_part_is_filled_up_for_the_program_and_cut_again() 
     part = len(whole) - 60
 
     def play(side: Side, frame: bytes) -> Ran:
-        return Ran(sent_on[:part] + bytes(60), REASONS["forwarded"])
+        return sent_on[:part] + bytes(60), REASONS["forwarded"], False
 
     fate, stage = replay(play, whole[:part], length=len(whole))
     assert stage.calls[0][2] == whole[:part] + bytes(60)

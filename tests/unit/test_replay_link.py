@@ -10,7 +10,7 @@ from scapy.packet import Packet
 
 from tcnat.layout import Family
 from tcnat.replay import headers
-from tcnat.replay.link import LINK_TYPES
+from tcnat.replay.link import LINK_TYPES, captured
 
 FOUR = IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / b"four"
 SIX = IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=1, dport=2) / b"six"
@@ -34,31 +34,23 @@ CASES = [
 def test_a_frame_becomes_ethernet_and_comes_back(
     link_type: int, link_header: Packet | None, packet: Packet, family: Family
 ) -> None:
-    captured = bytes(link_header / packet if link_header is not None else packet)
-    frame = LINK_TYPES[link_type][1](captured)
-    assert headers.family_of(frame.ethertype) is family
-    assert bytes(Ether(frame.ethernet).payload) == bytes(packet)
-    assert frame.captured(frame.ethernet) == captured
-    assert len(frame.ethernet) - frame.added() == len(captured)
-    other = frame.ethernet[:-1] + b"!"
-    assert frame.captured(other) == captured[:-1] + b"!"
+    data = bytes(link_header / packet if link_header is not None else packet)
+    header, ethernet = LINK_TYPES[link_type][1](data)
+    assert headers.family_of(ethernet[12:14]) is family
+    assert bytes(Ether(ethernet).payload) == bytes(packet)
+    assert captured(header, ethernet) == data
+    assert captured(header, ethernet[:-1] + b"!") == data[:-1] + b"!"
 
 
 @pytest.mark.parametrize("link_type", LINK_TYPES)
 @pytest.mark.parametrize("length", range(24))
 def test_a_frame_that_is_too_short_for_its_header_stays_itself(link_type: int, length: int) -> None:
-    captured = bytes(range(100, 100 + length))
-    frame = LINK_TYPES[link_type][1](captured)
-    assert frame.captured(frame.ethernet) == captured
+    data = bytes(range(100, 100 + length))
+    assert captured(*LINK_TYPES[link_type][1](data)) == data
 
 
 def test_what_is_not_ip_has_no_family() -> None:
-    assert (
-        headers.family_of(
-            LINK_TYPES[1][1](bytes(Ether(src="02:00:00:00:00:01", dst="ff:ff:ff:ff:ff:ff") / ARP())).ethertype
-        )
-        is None
-    )
-    assert headers.family_of(LINK_TYPES[101][1](b"\x00garbage").ethertype) is None
-    assert headers.family_of(LINK_TYPES[101][1](b"").ethertype) is None
-    assert headers.family_of(LINK_TYPES[1][1](b"\x02\0").ethertype) is None
+    arp = bytes(Ether(src="02:00:00:00:00:01", dst="ff:ff:ff:ff:ff:ff") / ARP())
+    for link_type, data in ((1, arp), (101, b"\x00garbage"), (101, b""), (1, b"\x02\0")):
+        _, ethernet = LINK_TYPES[link_type][1](data)
+        assert headers.family_of(ethernet[12:14]) is None
