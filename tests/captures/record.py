@@ -1,7 +1,7 @@
-"""Records real traffic of real programs on a client's device: ``python -m tests.captures.record [NAME...]``, as root.
+"""Records real traffic of real programs on a client's device: ``make record [ARGS=NAME...]``, as root.
 
 The client talks straight to the backend, without tcnat: what a client of a Service would have sent is derived from it
-by ``python -m tests.captures.regenerate``, which has to be run afterwards.
+by ``make captures``, which has to be run afterwards.
 """
 
 from __future__ import annotations

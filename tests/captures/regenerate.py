@@ -1,4 +1,4 @@
-"""Makes the captures and their golden answers anew: ``python -m tests.captures.regenerate [--check]``.
+"""Makes the captures and their golden answers anew: ``make captures [ARGS=--check]``.
 
 They are derived from the recordings, or built, by scapy; tcnat has no part in what they hold. What changes is told
 packet by packet and field by field. With ``--check`` nothing is written, and a change is exit code 1.

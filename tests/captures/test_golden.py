@@ -120,7 +120,7 @@ def test_tshark_has_judged_checksums_of_every_kind(told: Told) -> None:
 
 
 def test_golden_answers_are_what_the_recordings_and_builders_say() -> None:
-    """They change by ``python -m tests.captures.regenerate`` alone."""
+    """They change by ``make captures`` alone."""
     assert [line for case in CASES for _, lines in regenerate.changes(case).values() for line in lines] == []
 
 
