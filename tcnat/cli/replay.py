@@ -29,8 +29,8 @@ from tcnat.replay.summary import Summary
 from tcnat.replay.veth import VethRunner
 from tcnat.settings import Settings
 
-DIFFERENT, NOT_SET_UP = 1, 3
-"""Exit codes: what leaves is not as expected; the replay could not be set up (objects, rights, kernel)."""
+DIFFERENT, NOT_DONE = 1, 3
+"""Exit codes: what leaves is not as expected; the replay could not be done (objects, rights, kernel, a full disk)."""
 
 EPILOG = """\b
 Examples:
@@ -40,7 +40,7 @@ Examples:
 
 \b
 Exit codes: 0 done, and as expected; 1 differences from --expect; 2 a capture
-that cannot be read to its end, or a wrong option; 3 it could not be set up.
+that cannot be read to its end, or a wrong option; 3 it could not be done.
 """
 
 
@@ -133,7 +133,8 @@ def command(*, unknown_port: str, echo: str, through: str, **given: object) -> i
     settings = Settings(unknown_port=Choice[unknown_port.upper()], echo=Choice[echo.upper()])
     request = Request(settings=settings, through=Through(through), **given)  # type: ignore[arg-type]
     _check(request)
-    return _replay(request)
+    with _apart_from_differences():
+        return _replay(request)
 
 
 def _check(request: Request) -> None:
@@ -151,10 +152,9 @@ def _replay(request: Request) -> int:
     with ExitStack() as stack:
         capture = stack.enter_context(open_capture(request.capture))
         golden = stack.enter_context(open_capture(request.expect)) if request.expect else None
-        with _setting_up():
-            front_ends = world.read_front_ends(request.objects, request.node_name, request.node_zone)
-            engine = _engine(request, front_ends)
-            writer = stack.enter_context(CaptureWriter(request.out, capture.encode)) if request.out else None
+        front_ends = world.read_front_ends(request.objects, request.node_name, request.node_zone)
+        engine = _engine(request, front_ends)
+        writer = stack.enter_context(CaptureWriter(request.out, capture.encode)) if request.out else None
         report = _report(request.output)
         comparison = Comparison(golden, request.differences) if golden else None
         progress = stack.enter_context(_progress(capture, request.output))
@@ -186,14 +186,14 @@ def _sides(request: Request, front_ends: world.FrontEnds) -> FindSides:
 
 
 @contextmanager
-def _setting_up() -> Iterator[None]:
-    """Errors in here have an exit code of their own, so that a CI job can tell them from differences."""
+def _apart_from_differences() -> Iterator[None]:
+    """Errors have an exit code of their own, so that a CI job can tell them from differences."""
     try:
         yield
     except TcnatError as error:
         if error.exit_code != TcnatError.exit_code:
             raise
-        raise TcnatError(str(error), exit_code=NOT_SET_UP) from None
+        raise TcnatError(str(error), exit_code=NOT_DONE) from None
 
 
 def _report(output: str) -> Report:

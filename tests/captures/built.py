@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from scapy.layers.dhcp import BOOTP
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import (
-    ICMPv6DestUnreach,
-    ICMPv6EchoReply,
-    ICMPv6EchoRequest,
     ICMPv6ND_NS,
     IPv6,
     IPv6ExtHdrDestOpt,
@@ -22,60 +18,12 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.sctp import SCTP, SCTPChunkCookieEcho, SCTPChunkData, SCTPChunkInit, SCTPChunkInitAck
 from scapy.packet import Packet, Raw
 
+from tests.captures.building import CLIENT_MAC, IN, MILLISECOND, OUT, ROUTER_MAC, SECOND, START, Net, Step
 from tests.captures.files import Shot
 from tests.captures.services import ALIAS, BACKEND, CLIENT, FAR, NOBODY, ROUTER, WEB
 from tests.lab.addresses import Addresses
 from tests.reference.hashing import flow_hash, mix
 from tests.reference.tables import Ends
-
-CLIENT_MAC, ROUTER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
-OUT = Ether(src=CLIENT_MAC, dst=ROUTER_MAC)
-IN = Ether(src=ROUTER_MAC, dst=CLIENT_MAC)
-START = 1_767_225_600_000_000_000
-MILLISECOND = 1_000_000
-SECOND = 1_000_000_000
-
-
-class Step(NamedTuple):
-    """A packet, and what leaves (None: nothing). ``after`` is how long after the step before it, in nanoseconds."""
-
-    before: Packet
-    leaves: Packet | None
-    after: int = MILLISECOND
-
-
-class Net:
-    """Packets of one family."""
-
-    def __init__(self, family: int) -> None:
-        self.family = family
-        self.four = family == 4
-
-    def __call__(self, source: Addresses, destination: Addresses, **fields: object) -> Packet:
-        """An IP header."""
-        if self.four:
-            return IP(src=source.v4, dst=destination.v4, **fields)
-        return IPv6(src=source.v6, dst=destination.v6, **fields)
-
-    def text(self, addresses: Addresses) -> str:
-        """The address of this family."""
-        return addresses.v4 if self.four else addresses.v6
-
-    def made(self, source: Addresses, destination: Addresses) -> Packet:
-        """The header of a packet that the programs make: TTL 64, and for IPv4 no id and Don't Fragment."""
-        return self(source, destination, **({"ttl": 64, "id": 0, "flags": "DF"} if self.four else {"hlim": 64}))
-
-    def unreachable(self, sent: Packet, service: Addresses, client: Addresses) -> Packet:
-        """Port unreachable about what the client sent, quoting its IP header and 8 bytes."""
-        error = ICMP(type=3, code=3) if self.four else ICMPv6DestUnreach(code=4)
-        return self.made(service, client) / error / Raw(bytes(sent)[: (20 if self.four else 40) + 8])
-
-    def ping(self, *, reply: bool = False, data: bytes = b"ping!") -> Packet:
-        """An echo request or reply."""
-        if self.four:
-            return ICMP(type=0 if reply else 8, id=7, seq=1) / Raw(data)
-        return (ICMPv6EchoReply if reply else ICMPv6EchoRequest)(id=7, seq=1, data=data)
-
 
 Build = Callable[[Net], Iterator[Step]]
 
