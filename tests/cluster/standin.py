@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        state = self.state
+        state, epoch = self.state, self.state.epoch
         if state.closed:  # a connection that was kept open
             self.close_connection = True
             return
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path.startswith("/apis/discovery") and url.path.split("/")[3] not in state.slice_versions:
             self._refuse(404, "the server could not find the requested resource")
         elif "watch" in query:
-            self._watch(url.path, query)
+            self._watch(url.path, query, epoch)
         else:
             self._list(url.path, query)
 
@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
             meta["continue"] = str(start + limit)
         self._answer({"kind": "List", "metadata": meta, "items": items[start : start + limit]})
 
-    def _watch(self, path: str, query: dict[str, str]) -> None:
+    def _watch(self, path: str, query: dict[str, str], epoch: int) -> None:
         state, version = self.state, int(query["resourceVersion"])
         if state.faults.gone or version < state.oldest:
             self._refuse(410, "too old resource version")
@@ -182,7 +182,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        epoch = state.epoch
         try:
             if state.faults.gone_in_stream:
                 self._line({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "gone"}})
