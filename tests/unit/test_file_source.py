@@ -18,6 +18,8 @@ from tcnat.sources.file import SETTLE, FileSource
 
 QUIET = 0.3
 """Seconds without a word from the watcher after which nothing more is expected."""
+PATIENCE = 10.0
+"""Seconds that a busy machine may take to tell of a change."""
 
 
 def service(name: str, port: object = 80, ip: str = "10.96.0.1") -> dict[str, Any]:
@@ -54,14 +56,18 @@ class Feed:
         self.ports = {name: port for name, port in {**self.ports, **changed}.items() if port is not None}
         return changed
 
-    def next(self) -> dict[str, int | None]:
-        """What the next changes bring that the watcher tells of; nothing if it tells of none for a while."""
-        while self.woken.wait(QUIET):
+    def next(self, patience: float = PATIENCE) -> dict[str, int | None]:
+        """What the next changes bring that the watcher tells of; nothing if it tells of none for so long."""
+        while self.woken.wait(patience):
             self.woken.clear()
             changed = self.poll()
             if changed:
                 return changed
         return {}
+
+    def quiet(self) -> dict[str, int | None]:
+        """As :meth:`next`, where nothing is expected."""
+        return self.next(QUIET)
 
     def settle(self) -> dict[str, int | None]:
         """What comes of it when the watcher has told all and SETTLE has passed."""
@@ -160,7 +166,7 @@ def test_a_file_that_is_written_again_brings_only_what_changed(folder: Path, fee
 
 def test_a_file_that_is_written_again_with_the_same_objects_brings_nothing(folder: Path, feed: Feed) -> None:
     (folder / "web.json").write_text(text(service("web", 80)) + "\n")
-    assert feed.next() == {}
+    assert feed.quiet() == {}
 
 
 def test_an_object_that_leaves_its_file_is_gone_at_once(folder: Path, feed: Feed) -> None:
@@ -447,11 +453,11 @@ def test_of_an_object_in_two_files_the_later_file_wins(tmp_path: Path, feeds: An
     feed = feeds(tmp_path / "d", tmp_path / "0.json")
     assert feed.ports == {"web": 2, "dns": 3}
     (tmp_path / "d" / "a.json").write_text(text(service("web", 9), service("dns", 9)))
-    assert feed.next() == {}
+    assert feed.quiet() == {}
     (tmp_path / "d" / "b.json").write_text(text(service("web", 2), service("api", 2)))
     assert feed.next() == {"api": 2}
     (tmp_path / "d" / "a.json").write_text(text(service("web", 9), service("dns", 9), service("api", 9)))
-    assert feed.next() == {}
+    assert feed.quiet() == {}
     (tmp_path / "d" / "b.json").unlink()
     assert feed.settle() == {"web": 9, "api": 9}
     (tmp_path / "0.json").unlink()
