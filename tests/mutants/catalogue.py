@@ -1,4 +1,4 @@
-"""The mutants. A piece of C must stand exactly once in its file, so that changes of the C show which are out of date."""
+"""The mutants. A piece of C must stand exactly once in its file, so changes of the C show which are out of date."""
 
 from __future__ import annotations
 
