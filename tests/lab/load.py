@@ -22,7 +22,7 @@ FAILED = "failed"
 def web_requests(host: Namespace, to: Addresses, family: Family, port: int, count: int) -> Counter[str]:
     """Ask a web server with curl, each time over a new connection; how often who answered."""
     url = to.url(family, port, f"/?[1-{count}]")
-    output = host.run("curl", "-sS", "--max-time", "5", "-H", "Connection: close", url, check=False)
+    output = host.run("curl", "-sS", "--fail-early", "--max-time", "5", "-H", "Connection: close", url, check=False)
     return _count(output.split(), count)
 
 

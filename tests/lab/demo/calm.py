@@ -54,7 +54,8 @@ def show_spread(scene: Scene) -> None:
 def show_counters(scene: Scene) -> None:
     """What the maps have counted."""
     scene.paper.section("What the datapath counted")
-    for words in (("status",), ("get", "services")):
-        scene.paper.command("tcnat " + " ".join(words))
-        scene.paper.text(scene.agent.tcnat(*words))
-        scene.paper.gap()
+    scene.paper.command("tcnat status")
+    scene.paper.text(scene.agent.tcnat("status"))
+    scene.paper.gap()
+    scene.paper.command("tcnat get services")
+    scene.paper.text(scene.agent.tcnat("get", "services"))
