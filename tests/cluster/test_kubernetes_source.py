@@ -272,6 +272,24 @@ def test_an_expired_token_is_read_again_from_the_kubeconfig(server: tuple[StandI
     write_kubeconfig(kubeconfig.parent, port, kubeconfig.parent / "server.crt")
 
 
+def test_a_kubeconfig_that_is_half_written_just_then_is_read_when_it_is_whole(
+    server: tuple[StandIn, Path], following: Following
+) -> None:
+    state, kubeconfig = server
+    whole = kubeconfig.read_text()
+    kubeconfig.write_text("")
+    state.token = "rotated"
+    state.end_watches()
+
+    def unread() -> int:
+        return sum("cannot be read again" in str(problem) for problem in following.source.problems)
+
+    following.until(lambda: unread() == 3, "the troubles")
+    kubeconfig.write_text(whole.replace("secret", "rotated"))
+    following.until(lambda: not following.source.problems, "the troubles' end")
+    kubeconfig.write_text(whole)
+
+
 def test_a_missing_right_is_named(server: tuple[StandIn, Path]) -> None:
     state, kubeconfig = server
     state.faults.status[SLICES_V1] = 403

@@ -71,7 +71,7 @@ def followed(netns: Namespace) -> Iterator[Followed]:
     events = Followed()
     watcher = DeviceWatcher(PATTERNS, events.put, str(netns.path))
     watcher.start()
-    assert events.listed() == [("came", "eth0")]
+    assert set(events.listed()) == {("came", "eth0")}  # a change of its state may tell of it again
     yield events
     watcher.stop()
 
@@ -152,7 +152,7 @@ class TestWatcher:
         monkeypatch.setattr(LinkMonitor, "read", count)
         watcher = DeviceWatcher(PATTERNS, hold_up, str(netns.path))
         watcher.start()
-        assert events.listed() == [("came", "eth0")]
+        assert set(events.listed()) == {("came", "eth0")}  # a change of its state may tell of it again
         netns.ip("link add veth0 type veth peer name pod0")
         wait_until(lambda: not held.empty(), "the callback")
         netns.ip(*(f"link add veth{n} type veth peer name pod{n}" for n in range(1, 30)))
@@ -175,7 +175,7 @@ class TestWatcher:
         watcher.start()
         events.listed()
         watcher.resync()
-        assert events.listed() == [("came", "eth0")]
+        assert set(events.listed()) == {("came", "eth0")}  # a change of its state may tell of it again
         watcher.stop()
 
     def test_a_resync_in_the_midst_of_a_listing_loses_nothing(self, netns):

@@ -7,7 +7,7 @@ import itertools
 from tcnat.layout import Family
 from tests.lab.stage import Stage
 
-_ports = itertools.count(41_000)
+_ports = itertools.count(21_000)
 
 
 def test_tcp_to_two_services_that_share_a_backend(scene: Stage, family: Family) -> None:

@@ -121,7 +121,7 @@ def reset(end: socket.socket) -> None:
 
 def test_a_port_is_good_again_at_once_after_a_reset(scene: Stage, service: Service, family: Family) -> None:
     for _ in range(20):
-        connection = scene.tcp(service, family, source_port=40_123)
+        connection = scene.tcp(service, family, source_port=20_123)
         assert connection.echo(b"hello") == b"hello"
         connection.reset()
 
@@ -129,7 +129,7 @@ def test_a_port_is_good_again_at_once_after_a_reset(scene: Stage, service: Servi
 def test_a_port_is_good_again_at_once_after_an_orderly_end(scene: Stage, family: Family) -> None:
     """The server's FIN comes first, so that the client's end of the connection leaves no TIME_WAIT behind."""
     for _ in range(5):
-        with both_ends(scene, family, source_port=40_124) as (client, server):
+        with both_ends(scene, family, source_port=20_124) as (client, server):
             server.shutdown(socket.SHUT_WR)
             assert receive_all(client) == b""
             client.sendall(b"last words")

@@ -66,9 +66,13 @@ class Api:
         return str(self._client.configuration.host)
 
     def reload(self) -> None:
-        """Read configuration and credentials anew, as after a 401."""
+        """Read configuration and credentials anew, as after a 401. Unreachable where they cannot be read just now: then
+        the old ones stay."""
         with self._lock:
-            self._client = self._load()
+            try:
+                self._client = self._load()
+            except Exception as error:  # half-written files, exec plugins: anything
+                raise Unreachable(f"the credentials cannot be read again: {' '.join(str(error).split())}") from None
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> bytes:
         """The body of the answer. ApiError, Unreachable."""

@@ -178,7 +178,10 @@ class Reflector:
             self._resource, self._version = None, ""
             self._known = dict.fromkeys(self._known, "")  # another version may tell more of the same object
         if error.status == UNAUTHORIZED:
-            self._api.reload()
+            try:
+                self._api.reload()
+            except Unreachable as why:
+                return self._failed(str(why))
             if not self._reloaded:
                 self._reloaded = True
                 return 0.0
