@@ -31,7 +31,7 @@ test: setup ## Run every test that ends soon; ARGS="-k name" for some of them
 
 .PHONY: test-long
 test-long: setup ## Run the longer lanes: far more random input, every mutant of the C
-	@HYPOTHESIS_PROFILE=long $(PYTEST) -m "slow or hypothesis" -n 2 --dist loadfile $(ARGS)
+	@HYPOTHESIS_PROFILE=long $(PYTEST) -m "slow or hypothesis" -n 2 --dist worksteal $(ARGS)
 
 .PHONY: mutants
 mutants: setup ## Break the C on purpose and see that the tests notice; ARGS="words of its sentence" for one

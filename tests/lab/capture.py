@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from .commands import run
@@ -54,9 +53,7 @@ class Capture:
         self._program.wait_for(lambda: "listening on" in self._program.output(), "tcpdump to listen")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._settle()
         self._program.stop(signal.SIGINT)
 

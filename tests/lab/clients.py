@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from types import TracebackType
 from typing import Self
 
 from tcnat.layout import Family
@@ -50,9 +49,7 @@ class Tcp:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.socket.close()
 
     def echo(self, data: bytes) -> bytes:
@@ -108,9 +105,7 @@ class Udp:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.socket.close()
 
     def send(self, data: bytes) -> None:

@@ -7,7 +7,6 @@ import socketserver
 import threading
 from collections import Counter
 from ipaddress import IPv6Address
-from types import TracebackType
 from typing import Self
 
 from .namespace import Namespace
@@ -35,9 +34,7 @@ class Echo:
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for server in self._servers:
             server.shutdown()
             server.server_close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from . import stale
@@ -81,9 +80,7 @@ class Lab:
             on_failure.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.kept:
             return
         try:

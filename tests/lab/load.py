@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from tcnat.layout import Family
@@ -59,9 +58,7 @@ class Stream:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end.set()
         for thread in self._threads:
             thread.join()

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from tcnat import netns
+
 from .commands import Program, run
-
-CLONE_NEWNET = 0x40000000
-
-
-def _setns(descriptor: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(descriptor, CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"setns: {os.strerror(number)}")
 
 
 class Namespace:
@@ -68,22 +60,9 @@ class Namespace:
             for name, value in values.items():
                 Path("/proc/sys/net", name).write_text(f"{value}\n")
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> AbstractContextManager[None]:
         """Put the calling thread in here: sockets made meanwhile stay in here for good, wherever they are used."""
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            there = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _setns(there)
-            finally:
-                os.close(there)
-            try:
-                yield
-            finally:
-                _setns(home)
-        finally:
-            os.close(home)
+        return netns.entered(self.name)
 
     def socket(self, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
         """A new socket in here, with a time-out so that no test hangs."""

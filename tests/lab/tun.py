@@ -7,7 +7,6 @@ import os
 import selectors
 import struct
 import threading
-from types import TracebackType
 from typing import Self
 
 from .addresses import Network
@@ -35,9 +34,7 @@ class TunWire:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.write(self._wake, b"x")
         self._thread.join()
         for descriptor in (*self._ends, self._wake, self._woken):

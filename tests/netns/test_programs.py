@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -37,6 +38,8 @@ WEB = Service(1, (Port("http", 80, WEB_PORT),))
 DNS = Service(2, (Port("dns", 53, DNS_PORT, "UDP"), Port("dns-tcp", 53, DNS_PORT, "TCP")))
 IPERF = Service(3, (Port("tcp", 5000, IPERF_PORT, "TCP"), Port("udp", 5000, IPERF_PORT, "UDP")))
 SOCAT = Service(4, (Port("tcp", 80, SOCAT_PORT, "TCP"), Port("udp", 80, SOCAT_PORT, "UDP")))
+SCTP = Service(5, (Port("sctp", SOCAT_PORT, SOCAT_PORT, "SCTP"),))
+"""tcnat changes no port of SCTP's, so the Service has its backends'."""
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["network-facing", "workload-facing"])
@@ -47,7 +50,9 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         for host in made.backends:
             serve(made, host)
         Tap(made.client)
-        services = [service.with_endpoints(host.addresses for host in made.backends) for service in (WEB, DNS, SOCAT)]
+        services = [
+            service.with_endpoints(host.addresses for host in made.backends) for service in (WEB, DNS, SOCAT, SCTP)
+        ]
         Agent(made, [*services, IPERF.with_endpoints([made.backends[0].addresses])])
         yield made
 
@@ -135,3 +140,24 @@ def test_nc_talks_to_socat_over_tcp(lab: Lab, family: Family) -> None:
 def test_socat_talks_to_socat_over_udp(lab: Lab, family: Family) -> None:
     address = f"UDP4:{SOCAT.addresses.v4}:80" if family is Family.IPV4 else f"UDP6:[{SOCAT.addresses.v6}]:80"
     assert lab.client.run("socat", "-t1", "-", address, text="hello\n" * 100) == "hello\n" * 100
+
+
+def kernel_has_sctp() -> bool:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not kernel_has_sctp(), reason="this kernel has no SCTP")
+def test_socat_talks_to_socat_over_sctp(lab: Lab, family: Family) -> None:
+    version, peer = ("4", SCTP.addresses.v4) if family is Family.IPV4 else ("6", f"[{SCTP.addresses.v6}]")
+    servers = [
+        lab.start(host, "socat", f"SCTP{version}-LISTEN:{SOCAT_PORT}", "EXEC:cat", log=f"sctp{version}-{host.role}.log")
+        for host in lab.backends
+    ]
+    client = ["socat", "-t1", "-", f"SCTP{version}-CONNECT:{peer}:{SOCAT_PORT},retry=20,interval=0.1"]
+    assert lab.client.run(*client, text="hello\n" * 100) == "hello\n" * 100
+    for server in servers:
+        server.stop()
