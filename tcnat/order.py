@@ -111,7 +111,9 @@ class _Change:
         present = self._present
         holders: Counter[int] = Counter(number for run in self._decision.runs for number in run.numbers)
         holders.subtract(number for base in runs for number in present.runs[base].numbers)
-        return _unused(holders, present.run_count, present.idle_backends)
+        mends_all = present.damaged.keys() <= self._decision.fronts.keys()
+        idle = present.idle_backends | present.spared if mends_all else present.idle_backends
+        return _unused(holders, present.run_count, idle)
 
     def entries(self, freed: Iterable[int]) -> dict[_Rank, list[Step]]:
         """The services entries to write or remove when the ``freed`` backend ids go. There is room for the new ones of

@@ -53,6 +53,7 @@ class Present:
         self.draining: set[bytes] = set()
         self.damaged: dict[bytes, Front] = {}  # the front ends that are, as what they are taken for
         self.quarantine: list[tuple[int, int]] = []  # runs that damaged front ends may still name
+        self.spared: set[int] = set()  # backend ids that only damaged front ends may still name
         self.dirty: set[bytes] = set()
         self.runs: dict[int, Run] = {}  # by base
         self.run_of: dict[tuple[int, ...], int] = {}  # backend ids -> base
@@ -143,13 +144,15 @@ class Present:
         self.service_uses[service] = self.service_uses.get(service, 0) + change
         self.idle_services.discard(service)
 
+    def numbers_without_run(self) -> set[int]:
+        """The backend ids that no run holds, though it is known whose they are."""
+        return {number for number, end in enumerate(self.endpoints) if end and not self.run_counts[number]}
+
     def inspect(self) -> None:
         """See what is idle and dirty. It takes as long as there is much in the maps."""
         self.idle_runs = {base for base, run in self.runs.items() if not run.users}
         self.idle_services = {service for service, users in self.service_uses.items() if not users}
-        self.idle_backends.update(
-            number for number, endpoint in enumerate(self.endpoints) if endpoint and not self.run_counts[number]
-        )
+        self.idle_backends.update(self.numbers_without_run().difference(self.spared))
         keys = {*self.services, *self.front_addresses}.difference(self.damaged)
         self.dirty = {key for key in keys if self.expected(key) != self.services.value(key)}
 
@@ -160,6 +163,7 @@ class Present:
         for number in run.numbers:
             self.run_counts[number] += 1
             self.idle_backends.discard(number)
+            self.spared.discard(number)
 
     def _name_service(self, step: NameService) -> None:
         self.names[step.service] = step.name
@@ -235,6 +239,7 @@ class Present:
         self.generations[number] = step.generation
         self.owners[number] = 0
         self.idle_backends.discard(number)
+        self.spared.discard(number)
         self.backend_numbers.give(number)
         if endpoint is not None:
             self.use_endpoint(endpoint, -1)

@@ -68,6 +68,7 @@ class _Recovery:
         for key, front in present.fronts():
             present.use_front(key, front, 1)
         self._keep_strangers()
+        present.spared = present.numbers_without_run()
         present.inspect()
 
     def _sound(self, key: bytes, front: Front, top: int) -> bool:

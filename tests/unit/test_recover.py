@@ -69,9 +69,26 @@ def test_a_slot_that_is_not_as_it_should_be_makes_its_front_ends_run_be_written_
     right = bench.contents.slots[:163]
     wrong = bench.contents.slots[5] = next(number for number in (1, 2, 3) if number != right[5])
     bench.restart()
+    assert bench.present.backend_numbers.left == bench.limits[2] - 1 - 3
     steps = full_plan(bench).steps
     assert [step.slots() for step in steps if isinstance(step, WriteRun)] == [right]
     assert wrong in right
+
+
+def test_a_damaged_front_end_stays_as_it_is_until_somebody_tells_what_is_wanted() -> None:
+    bench = served(WEB, OTHER)
+    bench.contents.slots[5] = 0
+    bench.restart()
+    assert bench.present.damaged
+    for step in plan(bench.present, {OTHER.key: None}).steps:
+        bench.run(step)
+    assert set(bench.contents.slots[:163]) == {0, 1, 2, 3}
+    assert all(bench.contents.backend(number)[0] in WEB.backends for number in (1, 2, 3))
+    key = raw_key(WEB.key.address, 80, Protocol.TCP)
+    assert struct.unpack("=5I", bench.contents.services[key])[1] == 163
+    for step in plan(bench.present, {WEB.key: None}).steps:
+        bench.run(step)
+    assert not any(any(bench.contents.backend(number)[0].address) for number in bench.contents.backends)
 
 
 def test_a_front_end_with_anothers_backend_ids_gets_its_own() -> None:
