@@ -18,7 +18,7 @@ NEED_ROOT = ("netns", "packets")
 _repeatable = "CI" in os.environ
 """In CI the same examples each time: a change is judged by what it changed. Elsewhere chance finds more."""
 hypothesis.settings.register_profile("default", deadline=None, derandomize=_repeatable)
-hypothesis.settings.register_profile("long", deadline=None, max_examples=1000, derandomize=_repeatable)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=300, derandomize=_repeatable)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
