@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from .namespace import Namespace
 
@@ -18,6 +19,8 @@ DIRECTORIES = Path("/tmp")
 """Where a lab's directory (configurations, logs, captures) is made."""
 BPFFS = Path("/sys/fs/bpf")
 NAMESPACES = Path("/run/netns")
+RUN = Path("/run/tcnat")
+"""Where agents keep a lock and notes for each place of pins, named after it."""
 
 _OWNED = re.compile(r"tcnat-lab-(?P<pid>\d+)-(?P<started>\d+)-")
 
@@ -32,6 +35,7 @@ def sweep() -> list[str]:
     """Remove the namespaces (with what runs in them), directories and pins of makers that are no more; what was
     removed."""
     gone = [path for path in _everything("tcnat-lab-") if _is_stale(path.name)]
+    gone += [path for path in _run_files() if _is_stale(_pins_of(path))]
     for path in gone:
         _remove(path)
     return [str(path) for path in gone]
@@ -43,6 +47,9 @@ def remove(name: str) -> None:
         _remove(path)
     for parent in (DIRECTORIES, BPFFS):
         _remove(parent / name)
+    for path in _run_files():
+        if _pins_of(path) == name:
+            _remove(path)
 
 
 def _everything(prefix: str) -> Iterator[Path]:
@@ -50,6 +57,15 @@ def _everything(prefix: str) -> Iterator[Path]:
     for parent in (NAMESPACES, DIRECTORIES, BPFFS):
         if parent.is_dir():
             yield from sorted(path for path in parent.iterdir() if path.name.startswith(prefix))
+
+
+def _run_files() -> list[Path]:
+    return sorted(RUN.iterdir()) if RUN.is_dir() else []
+
+
+def _pins_of(run_file: Path) -> str:
+    """The last part of the pins' path that a file of an agent's is named after."""
+    return Path(unquote(run_file.stem)).name
 
 
 def _is_stale(name: str) -> bool:
@@ -71,3 +87,5 @@ def _remove(path: Path) -> None:
         Namespace(path.name).delete()
     elif path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
+    elif path.parent == RUN:
+        path.unlink(missing_ok=True)
