@@ -5,19 +5,23 @@ Each entry is a regular expression for a branch as the report writes it. One tha
 
 from __future__ import annotations
 
+HELPER = "a helper of the kernel fails: only for want of memory, or when the packet changes under way"
+ARRAY = "an array's element is always there; verifiers want to be asked"
+TRACE = "tracing, which has tests of its own: tests/netns/test_trace.py"
+
 UNREACHED: dict[str, str] = {
-    r"bpf_\w+\(.* < 0\) is true$": "a helper fails only for want of memory, or when the packet changes under way",
-    r"if \((made|rewrite\(.*|rewrite_error\(.*|mend_quoted_checksums\(.*) < 0\) is true$": "as above, told on",
-    r"if \(!s( \|\| take_up\(&p\) < 0)?\) is true$": "an array's element is always there; verifiers want to be asked",
-    r"if \(take_up\(&p\) < 0\) is true$": "as above",
-    r"count\.h:\d+: if \(c\) is false$": "as above",
+    r"bpf_\w+\(.* < 0\) is true$": HELPER,
+    r"if \((made|rewrite\(.*|rewrite_error\(.*|mend_quoted_checksums\(.*) < 0\) is true$": HELPER,
+    r"if \(!s( \|\| take_up\(&p\) < 0)?\) is true$": ARRAY,
+    r"if \(take_up\(&p\) < 0\) is true$": ARRAY,
+    r"count\.h:\d+: if \(c\) is false$": ARRAY,
     r"count\.h:\d+: if \(!c\) is true$": "service ids are below the map's size",
-    r"maps\.h:\d+: if \(!left\) is true$": "as above",
+    r"maps\.h:\d+: if \(!left\) is true$": ARRAY,
     r"tc_\w+\.c:\d+: if \(!f\) is true$": "another CPU deletes the flow between two programs",
     r"parse\.h:\d+: if \(skb->protocol != bpf_htons\(ETHERTYPE\)\) is true$": "the program before has asked",
     r"parse\.h:\d+: if \(length == 0 && room > 0xffff\) is true$": "no kernel makes UDP super-packets of that size yet",
-    r"trace\.h|TRACE_\w+|s->trace": "tracing has tests of its own: tests/netns/test_trace.py",
-    r"tc_egress\.c:\d+: if \(take_up\(&p\) < 0\) is false$": "trace_decided(): as above",
+    r"trace\.h|TRACE_\w+|s->trace": TRACE,
+    r"tc_egress\.c:\d+: if \(take_up\(&p\) < 0\) is false$": TRACE,
 }
 
 UNSEEN_REASONS: dict[str, str] = {

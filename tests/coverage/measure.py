@@ -48,8 +48,12 @@ class Report:
         for name, told in UNSEEN_REASONS.items():
             yield f"    {name}: {told}"
         yield f"ways through an if: {len(self.met)} of {len(self.branches)} taken"
+        causes: dict[str, list[Branch]] = {}
         for branch in self.not_met():
-            yield f"    {branch}: {why(branch) or '?'}"
+            causes.setdefault(why(branch) or "?", []).append(branch)
+        for cause, branches in causes.items():
+            yield f"    {cause}:"
+            yield from (f"        {branch}" for branch in branches)
 
 
 def why(branch: Branch) -> str:
