@@ -209,7 +209,7 @@ def test_an_editor_that_writes_in_pieces_is_not_read_before_it_closes(folder: Pa
 
 def test_a_deleted_file_takes_its_objects_along_when_it_stays_away(folder: Path, feed: Feed) -> None:
     (folder / "web.json").unlink()
-    assert feed.woken.wait(1)
+    assert feed.woken.wait(PATIENCE)
     assert feed.poll() == {}
     assert feed.source.deadline() == pytest.approx(feed.now + SETTLE)
     assert feed.settle() == {"web": None}
@@ -350,7 +350,7 @@ def test_what_is_good_in_a_partly_broken_file_counts(folder: Path, feed: Feed) -
 
 def test_a_broken_file_is_a_problem_only_when_it_stays_so(folder: Path, feed: Feed) -> None:
     (folder / "web.json").write_text('{"kind":')
-    assert feed.woken.wait(1)
+    assert feed.woken.wait(PATIENCE)
     feed.poll()
     assert feed.problems() == []
     feed.settle()
@@ -511,7 +511,7 @@ def test_a_resync_of_many_files_lets_changes_through(tmp_path: Path, feeds: Any)
     feed.poll()
     assert feed.source.deadline() == 0.0
     (tmp_path / "web.json").write_text(text(service("web", 81)))
-    assert feed.woken.wait(1)
+    assert feed.woken.wait(PATIENCE)
     assert feed.poll() == {"web": 81}
     polls = 0
     while feed.source.deadline() == 0.0:
