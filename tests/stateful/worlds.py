@@ -40,8 +40,8 @@ def start_world(names: Names) -> World:
         (names.other_web_vip, 80): web,
         (names.dns_vip, 53): dns,
         (names.other_dns_vip, 53): dns,
-        (names.self_vip, 80): (CLIENT_WEB, WEB_TWO),
-        (names.self_vip, 53): (CLIENT_DNS, DNS_TWO),
+        (names.self_vip, 80): (CLIENT_WEB, CLIENT_WEB, CLIENT_WEB, WEB_TWO),
+        (names.self_vip, 53): (CLIENT_DNS, CLIENT_DNS, CLIENT_DNS, DNS_TWO),
     }
     world = default_world(names)
     front_ends = [replace(each, slots=slots.get((each.address, each.port), each.slots)) for each in world.front_ends]
