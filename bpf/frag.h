@@ -52,15 +52,4 @@ inline_always void adopt_ports(struct packet *p, struct fragment *first)
     p->key.protocol = first->known;
 }
 
-/* What services says of an address as such: SERVICE_ADDRESS, SERVICE_BACKEND_ADDRESS, both, or 0. */
-inline_always __u32 address_flags(struct address *address)
-{
-    struct service_key key = {};
-    struct service *s;
-
-    key.address = *address;
-    s = services.lookup(&key);
-    return s ? s->flags : 0;
-}
-
 #endif

@@ -96,4 +96,21 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
     return pass(skb, p, rewrite_reason(p));
 }
 
+/* The way out for a later fragment whose first one has been seen: it goes where that went. */
+inline_always int translate_later(struct __sk_buff *skb, struct packet *p, struct fragment *first, int at_client)
+{
+    struct flow *f;
+    struct flow to;
+    int fresh;
+
+    if (!first->known)
+        return untouched(skb, p);
+    adopt_ports(p, first);
+    f = find_flow(&p->key, p, &fresh);
+    if (!f)
+        return drop(skb, p, REASON_FRAGMENT_FLOW_LOST);
+    to = *f;
+    return translate(skb, p, &to, 0, at_client);
+}
+
 #endif

@@ -7,6 +7,7 @@
 #include "types.h"
 #include "maps.h"
 #include "flow.h"
+#include "lookup.h"
 #include "service.h"
 
 /* Remove what is left of an earlier flow under the same tuple, in both tables. */
@@ -55,13 +56,7 @@ inline_always int is_free(struct flow_key *reply, struct packet *p)
 /* A hairpin's replies go to the front end's address: they must not look like a client's packets. */
 inline_always int is_front_end(struct packet *p, __u16 port)
 {
-    struct service_key key;
-
-    key.address = p->key.destination;
-    key.port = port;
-    key.protocol = p->key.protocol;
-    key.pad = 0;
-    return services.lookup(&key) != 0;
+    return service_at(&p->key.destination, port, p->key.protocol) != 0;
 }
 
 /* Find a source port with which the reply key is free: the client's own if it can be. 0, or -1 for none. */

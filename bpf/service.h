@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Front ends: finding one, and choosing a backend for a new flow. */
+/* Front ends: whether their flows are kept, and choosing a backend for a new one. */
 #ifndef TCNAT_SERVICE_H
 #define TCNAT_SERVICE_H
 
@@ -8,17 +8,6 @@
 #include "flow.h"
 
 #define SOURCE_PORT_TRIES 8
-
-inline_always struct service *find_service(struct packet *p)
-{
-    struct service_key key;
-
-    key.address = p->key.destination;
-    key.port = p->key.destination_port;
-    key.protocol = p->key.protocol;
-    key.pad = 0;
-    return services.lookup(&key);
-}
 
 inline_always int is_direct(struct service *svc)
 {

@@ -12,6 +12,7 @@
 #include "count.h"
 #include "parse.h"
 #include "csum.h"
+#include "lookup.h"
 #include "frag.h"
 #include "flow.h"
 #include "service.h"
@@ -308,9 +309,6 @@ int egress_fragment(struct __sk_buff *skb)
     struct packet p;
     struct settings *s = find_settings();
     struct fragment *first;
-    struct flow *f;
-    struct flow to;
-    int fresh;
 
     if (!s || take_up(&p) < 0)
         return TC_PASS;
@@ -324,14 +322,7 @@ int egress_fragment(struct __sk_buff *skb)
             return drop(skb, &p, REASON_FRAGMENT_BEFORE_FIRST);
         return untouched(skb, &p);
     }
-    if (!first->known)
-        return untouched(skb, &p);
-    adopt_ports(&p, first);
-    f = find_flow(&p.key, &p, &fresh);
-    if (!f)
-        return drop(skb, &p, REASON_FRAGMENT_FLOW_LOST);
-    to = *f;
-    return translate(skb, &p, &to, 0, 1);
+    return translate_later(skb, &p, first, 1);
 }
 
 /* Turn an echo request to a Service address into its answer. */

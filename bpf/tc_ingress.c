@@ -9,6 +9,7 @@
 #include "count.h"
 #include "parse.h"
 #include "csum.h"
+#include "lookup.h"
 #include "frag.h"
 #include "flow.h"
 #include "nat.h"
@@ -131,9 +132,6 @@ int ingress_fragment(struct __sk_buff *skb)
     struct packet p;
     struct settings *s = find_settings();
     struct fragment *first;
-    struct flow *f;
-    struct flow to;
-    int fresh;
 
     if (!s || take_up(&p) < 0)
         return TC_PASS;
@@ -143,14 +141,7 @@ int ingress_fragment(struct __sk_buff *skb)
             return drop(skb, &p, REASON_FRAGMENT_BEFORE_FIRST);
         return untouched(skb, &p);
     }
-    if (!first->known)
-        return untouched(skb, &p);
-    adopt_ports(&p, first);
-    f = find_flow(&p.key, &p, &fresh);
-    if (!f)
-        return drop(skb, &p, REASON_FRAGMENT_FLOW_LOST);
-    to = *f;
-    return translate(skb, &p, &to, 0, 0);
+    return translate_later(skb, &p, first, 0);
 }
 
 /* An ICMP error about what a client sent to a backend, told in the client's terms. */

@@ -13,6 +13,7 @@
 #include "maps.h"
 #include "parse.h"
 #include "flow.h"
+#include "lookup.h"
 
 inline_always struct trace *find_trace(void)
 {
@@ -41,16 +42,11 @@ inline_always int has_port(struct trace *t, struct packet *p, struct flow *f)
 
 inline_always __u32 service_of(struct packet *p, struct flow *f)
 {
-    struct service_key key;
     struct service *s;
 
     if (f)
         return f->service;
-    key.address = p->key.destination;
-    key.port = p->key.destination_port;
-    key.protocol = p->key.protocol;
-    key.pad = 0;
-    s = services.lookup(&key);
+    s = find_service(p);
     return s ? s->service : 0;
 }
 

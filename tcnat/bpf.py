@@ -391,12 +391,7 @@ class Program:
     @classmethod
     def load(cls, instructions: bytes, name: str = "") -> Program:
         """Have the kernel verify and take the program; VerifierError with its log if it does not."""
-        attributes = _ProgLoad(
-            type=SCHED_CLS,
-            count=len(instructions) // INSTRUCTION_SIZE,
-            instructions=_address(instructions),
-            license=_address(_LICENSE),
-        )
+        attributes = _load_attributes(instructions)
         # Names came with 4.15; older kernels refuse bytes that they do not know.
         fd = _call(Command.PROG_LOAD, attributes, _ProgLoad.name.offset)
         if fd < 0:
@@ -455,13 +450,18 @@ def verifier_log(attributes: _ProgLoad, level: int = 1) -> str:
 
 def verifier_statistics(instructions: bytes) -> str:
     """What the verifier says of a program that it takes, with log level 4 (statistics, 5.2) or 1 before."""
-    attributes = _ProgLoad(
+    attributes = _load_attributes(instructions)
+    return verifier_log(attributes, 4) or verifier_log(attributes, 1)
+
+
+def _load_attributes(instructions: bytes) -> _ProgLoad:
+    """What a load of a program asks for; the caller keeps the instructions alive."""
+    return _ProgLoad(
         type=SCHED_CLS,
         count=len(instructions) // INSTRUCTION_SIZE,
         instructions=_address(instructions),
         license=_address(_LICENSE),
     )
-    return verifier_log(attributes, 4) or verifier_log(attributes, 1)
 
 
 def possible_cpus() -> int:

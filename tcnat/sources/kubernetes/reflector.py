@@ -45,10 +45,6 @@ class Batch:
     """Why the server cannot be followed at present; "" when it can again; None: as before."""
 
 
-class _Gone(Exception):
-    """The server no longer has the history that was asked for."""
-
-
 class _Garbage(Exception):
     """An answer that makes no sense."""
 
@@ -84,9 +80,6 @@ class Reflector:
                 self._list(self._resource)
             else:
                 self._watch(self._resource)
-        except _Gone:
-            self._version = ""
-            return self._back_off() if self._failures else 0.0
         except ApiError as error:
             return self._refused(error)
         except Idle:
@@ -102,7 +95,7 @@ class Reflector:
         while True:
             page = _decoded(wireformat.page, self._api.get(resource.path, parameters))
             for item in page.items or ():
-                self._take(resource, item, batch, seen)
+                self._take(resource, item, _decoded(wireformat.meta, item).metadata, batch, seen)
             if not page.metadata.more:
                 break
             parameters["continue"] = page.metadata.more
@@ -139,24 +132,27 @@ class Reflector:
     def _event(self, resource: Resource, event: wireformat.Event) -> None:
         if event.type == "ERROR":
             status = _decoded(wireformat.status, event.object)
-            if status.code == GONE:
-                raise _Gone
             raise ApiError(status.code, status.message)
-        version = _decoded(wireformat.meta, event.object).metadata.resource_version
+        meta = _decoded(wireformat.meta, event.object).metadata
         batch = Batch()
         if event.type in {"ADDED", "MODIFIED"}:
-            self._take(resource, event.object, batch, self._known)
+            self._take(resource, event.object, meta, batch, self._known)
         elif event.type == "DELETED":
-            meta = _decoded(wireformat.meta, event.object).metadata
             ref = ObjectRef(resource.kind, meta.namespace, meta.name)
             self._known.pop(ref, None)
             _forget(ref, batch)
         if batch.changes or batch.problems:
             self._put(batch)
-        self._version = version or self._version
+        self._version = meta.resource_version or self._version
 
-    def _take(self, resource: Resource, raw: msgspec.Raw, batch: Batch, seen: dict[ObjectRef, str]) -> None:
-        meta = _decoded(wireformat.meta, raw).metadata
+    def _take(
+        self,
+        resource: Resource,
+        raw: msgspec.Raw,
+        meta: wireformat.ObjectMeta,
+        batch: Batch,
+        seen: dict[ObjectRef, str],
+    ) -> None:
         ref = ObjectRef(resource.kind, meta.namespace, meta.name)
         before = self._known.get(ref)
         seen[ref] = meta.resource_version
