@@ -7,6 +7,9 @@ itself (a pod VM, whose ``eth0`` faces the network), or, in a lab with *pods*, a
 own *echo* servers; *captures* show what passed a device, through tcpdump and tshark. The *objects* file holds the
 Services that the *agent* follows.
 
+A cluster's *nodes*, on one switch or with a VXLAN between them, have pods that are joined as *CNI* plugins do it: by
+links of their own (ptp), a bridge, or as Calico does. A *cluster* is such nodes with an agent on each.
+
 Everything that a lab makes carries its name, which carries the maker's process id: what a killed process left behind is
 known by that and removed by the next (``stale``).
 """

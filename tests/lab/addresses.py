@@ -33,12 +33,21 @@ class Network:
     @property
     def near(self) -> Addresses:
         """Address 1 of the network."""
-        return Addresses(f"{self.v4}.1", f"{self.v6}::1")
+        return self.host(1)
 
     @property
     def far(self) -> Addresses:
         """Address 2 of the network."""
-        return Addresses(f"{self.v4}.2", f"{self.v6}::2")
+        return self.host(2)
+
+    @property
+    def ranges(self) -> Addresses:
+        """The networks themselves, in CIDR notation."""
+        return Addresses(f"{self.v4}.0/24", f"{self.v6}::/64")
+
+    def host(self, number: int) -> Addresses:
+        """That address of the network."""
+        return Addresses(f"{self.v4}.{number}", f"{self.v6}::{number:x}")
 
 
 CLIENT_NETWORK = Network("10.1.0", "fd01")
@@ -53,6 +62,15 @@ def backend_network(number: int) -> Network:
 def pod_network(number: int) -> Network:
     """Between the node and one of its pods."""
     return Network(f"10.3.{number}", f"fd03:0:0:{number}")
+
+
+NODE_NETWORK = Network("10.10.0", "fd10")
+"""Between the nodes of a cluster."""
+
+
+def node_pod_network(number: int) -> Network:
+    """Of the pods of a cluster's node (its podCIDRs)."""
+    return Network(f"10.244.{number}", f"fd44:0:0:{number}")
 
 
 SERVICE_NETWORK = Addresses("10.96.0.0/16", "fd96::/112")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .commands import wait_until
-from .lab import Lab
 from .objects import Service, write
+from .site import Ground
 
 REPOSITORY = Path(__file__).parents[2]
 HEALTH_PORT = 10256
@@ -28,7 +28,7 @@ class Agent:
     Changes of the Services return when the agent has told that they are in the maps.
     """
 
-    def __init__(self, lab: Lab, services: Iterable[Service] = (), options: Iterable[str] = ()) -> None:
+    def __init__(self, lab: Ground, services: Iterable[Service] = (), options: Iterable[str] = ()) -> None:
         self.lab = lab
         self.services = {service.number: service for service in services}
         self.objects = lab.directory / "objects" / "services.json"
@@ -40,8 +40,7 @@ class Agent:
 
     def command(self) -> list[str]:
         """The words that start it."""
-        device = ["--workload-device", "pod*"] if self.lab.pods else ["--network-device", "eth0"]
-        words = ["--objects", str(self.objects), *device, "--pin-path", str(self.lab.pins), *self._options]
+        words = ["--objects", str(self.objects), *self.lab.served, "--pin-path", str(self.lab.pins), *self._options]
         return [str(PYTHON), "-m", "tcnat", "agent", "--datapath=tc", *words]
 
     def start(self) -> None:

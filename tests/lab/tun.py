@@ -10,7 +10,7 @@ import threading
 from typing import Self
 
 from .addresses import Network
-from .lab import Host, up
+from .site import Host, up
 
 DEVICE = "tun0"
 NETWORK = Network("10.9.0", "fd09")

@@ -1,0 +1,45 @@
+"""Nodes at work: an agent on each, an echo server on each pod, and Services made on the spot."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from .agent import Agent
+from .echo import Echo
+from .nodes import Node, Nodes, Pod
+from .objects import Port, Service
+from .site import Host
+from .stage import ECHO, ECHO_TARGET, PROMPT
+
+
+class Cluster:
+    """Nodes with their agents and echo servers (by their pods' roles)."""
+
+    def __init__(self, nodes: Nodes, stack: ExitStack, options: Iterable[str]) -> None:
+        self.nodes = nodes
+        self.agents = [Agent(nodes.ground(node), options=[*PROMPT, *options]) for node in nodes]
+        self.echoes: dict[str, Echo] = {}
+        self._stack = stack
+        self._numbers = itertools.count(1)
+
+    def add_pod(self, node: Node) -> Pod:
+        """One more pod, with an echo server."""
+        pod = node.add_pod()
+        self.echoes[pod.role] = self._stack.enter_context(Echo(pod, pod.role, ECHO_TARGET))
+        return pod
+
+    def service(self, *hosts: Host, ports: tuple[Port, ...] = ECHO) -> Service:
+        """A new Service on these hosts, in force on all nodes when this returns."""
+        service = Service(next(self._numbers), ports, tuple(host.addresses for host in hosts))
+        for agent in self.agents:
+            agent.put(service)
+        return service
+
+
+@contextmanager
+def cluster(nodes: Nodes, options: Iterable[str] = ()) -> Iterator[Cluster]:
+    """Put agents on nodes that stand already, each with so many options."""
+    with ExitStack() as stack:
+        yield Cluster(nodes, stack, options)
