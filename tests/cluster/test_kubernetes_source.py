@@ -11,7 +11,7 @@ import pytest
 
 from tcnat.errors import TcnatError
 from tcnat.objects import EndpointSlice, Object, ObjectRef, Service
-from tcnat.sources.kubernetes import api, reflector
+from tcnat.sources.kubernetes import api, discovery, reflector
 from tcnat.sources.kubernetes.source import KubernetesSource
 
 from .standin import (
@@ -167,6 +167,25 @@ def test_410_means_a_new_list_which_finds_what_was_missed(
     setattr(state.faults, fault, False)
     state.put(SERVICES, service("other"))
     following.until(lambda: ObjectRef("Service", "shop", "other") in following.objects, "the watch to go on")
+
+
+@pytest.mark.parametrize("fault", ["gone", "gone_in_stream"])
+def test_a_server_that_answers_410_for_ever_is_asked_ever_less_often(
+    server: tuple[StandIn, Path], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    state, kubeconfig = server
+    monkeypatch.setattr(reflector, "FIRST_BACK_OFF", 1.0)
+    monkeypatch.setattr(reflector, "LAST_BACK_OFF", 30.0)
+    setattr(state.faults, fault, True)
+    told: list[reflector.Batch] = []
+    follower = reflector.Reflector(api.connect(kubeconfig, None), lambda: discovery.services(""), told.append)
+    lists, watches = zip(*((follower.step(), follower.step()) for _ in range(8)), strict=True)
+    assert set(lists) == {0.0}
+    longest = [0.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert all(bound / 2 <= pause <= bound for pause, bound in zip(watches, longest, strict=True))
+    assert len(set(watches)) == len(watches)
+    assert "watches of services end with 410 Gone" in (told[-1].trouble or "")
+    setattr(state.faults, fault, False)
 
 
 @pytest.mark.parametrize("fault", ["garbage", "cut"])

@@ -6,6 +6,7 @@ The protocol is the API server's "Efficient detection of changes": resource vers
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -21,6 +22,7 @@ from tcnat.sources.kubernetes.api import Api, ApiError, Idle, Unreachable
 from tcnat.sources.kubernetes.discovery import Resource
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 PAGE = 500
 """Objects that one answer of a list may have."""
@@ -60,7 +62,7 @@ class Reflector:
         self._known: dict[ObjectRef, str] = {}  # -> resource version
         self._resource: Resource | None = None
         self._version = ""  # to watch from; "": list first
-        self._failures = 0
+        self._failures = 0  # since a watch last told of anything: a list alone does not show that all is well
         self._reloaded = False
         self.ended = threading.Event()
 
@@ -91,7 +93,7 @@ class Reflector:
     def _list(self, resource: Resource) -> None:
         parameters = {**resource.parameters(), "limit": str(PAGE)}
         seen: dict[ObjectRef, str] = {}
-        batch = Batch(listed=True, trouble="")
+        batch = Batch(listed=True)
         while True:
             page = _decoded(wireformat.page, self._api.get(resource.path, parameters))
             for item in page.items or ():
@@ -105,7 +107,7 @@ class Reflector:
         self._version = page.metadata.resource_version
         if not self._version:
             raise _Garbage(f"the list of {resource.name} has no resourceVersion")
-        self._failures, self._reloaded = 0, False
+        self._reloaded = False
         self._put(batch)
 
     def _watch(self, resource: Resource) -> None:
@@ -169,7 +171,10 @@ class Reflector:
         name = self._resource.name if self._resource else "the API groups"
         if error.status == GONE:
             self._version = ""
-            return self._back_off() if self._failures else 0.0
+            log.info("%s: %s are listed anew, for a watch cannot go on (%s)", self._api.server, name, error)
+            if not self._failures:  # nothing is wrong with being late once
+                self._failures = 1
+                return 0.0
         if error.status == NOT_FOUND:
             self._resource, self._version = None, ""
             self._known = dict.fromkeys(self._known, "")  # another version may tell more of the same object
@@ -197,6 +202,8 @@ class Reflector:
 def _refusal_in_words(error: ApiError, name: str) -> str:
     if error.status == FORBIDDEN:
         return f"listing and watching {name} is forbidden: grant list and watch on them by RBAC ({error})"
+    if error.status == GONE:
+        return f"watches of {name} end with 410 Gone right after a new list ({error})"
     if error.status == UNAUTHORIZED:
         return f"the credentials are not accepted for {name} ({error})"
     return f"{name}: {error.status} {error}"
