@@ -27,7 +27,7 @@ demo-clean: ## Remove the lab that KEEP=1 left
 
 .PHONY: test
 test: setup ## Run every test that ends soon; ARGS="-k name" for some of them
-	@$(PYTEST) -m "not slow" -n 2 --dist loadfile $(ARGS)
+	@$(PYTEST) -m "not slow and not cluster" -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-long
 test-long: setup ## Run the longer lanes: far more random input, every mutant of the C

@@ -22,52 +22,32 @@ METRICS_PORT = 10249
 PYTHON = Path(sys.executable)
 
 
-class Agent:
-    """``tcnat agent`` on the lab's node, with pins and objects of the lab's own.
+class BareAgent:
+    """``tcnat agent`` on the lab's node, with pins of the lab's own, and the source that ``options`` name."""
 
-    Changes of the Services return when the agent has told that they are in the maps.
-    """
-
-    def __init__(self, lab: Ground, services: Iterable[Service] = (), options: Iterable[str] = ()) -> None:
+    def __init__(self, lab: Ground, options: Iterable[str]) -> None:
         self.lab = lab
-        self.services = {service.number: service for service in services}
-        self.objects = lab.directory / "objects" / "services.json"
-        self.objects.parent.mkdir(exist_ok=True)
-        self._options = list(options)
-        self._starts = 0
-        write(self.objects, list(self.services.values()))
-        self.start()
+        self.options = list(options)
 
     def command(self) -> list[str]:
         """The words that start it."""
-        words = ["--objects", str(self.objects), *self.lab.served, "--pin-path", str(self.lab.pins), *self._options]
+        words = [*self.lab.served, "--pin-path", str(self.lab.pins), *self.options]
         return [str(PYTHON), "-m", "tcnat", "agent", "--datapath=tc", *words]
+
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        earlier = len(list(self.lab.directory.glob("agent-*.log")))
+        self.program = self.lab.start(self.lab.node, *self.command(), log=f"agent-{earlier + 1}.log")
 
     def start(self) -> None:
         """Start it, and wait until it has done its first sync."""
-        self._starts += 1
         began = time.time()
-        self.program = self.lab.start(self.lab.node, *self.command(), log=f"agent-{self._starts}.log")
-        self.program.wait_for(lambda: self._updated_since(began), "the agent's first sync", timeout=90)
+        self.launch()
+        self.program.wait_for(lambda: self.updated_since(began), "the agent's first sync", timeout=90)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it; its exit status."""
         return self.program.stop(number)
-
-    def put(self, *services: Service) -> None:
-        """Add Services, or change those of the same numbers."""
-        self.services.update({service.number: service for service in services})
-        self._apply()
-
-    def remove(self, service: Service) -> None:
-        """Delete a Service."""
-        del self.services[service.number]
-        self._apply()
-
-    def write_unheeded(self, services: Iterable[Service]) -> None:
-        """Put other Services in the place of those there are, while no agent runs to take notice."""
-        self.services = {service.number: service for service in services}
-        write(self.objects, list(self.services.values()))
 
     def tcnat(self, *words: str) -> str:
         """Run another command of tcnat's on the node, on the same pins; what it printed."""
@@ -90,14 +70,45 @@ class Agent:
         health: dict[str, Any] = json.loads(self.ask(HEALTH_PORT, "/healthz")[1])
         return health
 
-    def _apply(self) -> None:
-        began = time.time()
-        write(self.objects, list(self.services.values()))
-        wait_until(lambda: self._updated_since(began), f"the agent to sync; it said:\n{self.program.output()}")
-
-    def _updated_since(self, when: float) -> bool:
+    def updated_since(self, when: float) -> bool:
+        """Whether it has synced since then (seconds since the epoch)."""
         try:
             updated = datetime.datetime.fromisoformat(self.health()["lastUpdated"])
         except OSError:
             return False
         return updated.timestamp() > when
+
+
+class Agent(BareAgent):
+    """The agent with objects of the lab's own in a file.
+
+    Changes of the Services return when the agent has told that they are in the maps.
+    """
+
+    def __init__(self, lab: Ground, services: Iterable[Service] = (), options: Iterable[str] = ()) -> None:
+        self.services = {service.number: service for service in services}
+        self.objects = lab.directory / "objects" / "services.json"
+        self.objects.parent.mkdir(exist_ok=True)
+        super().__init__(lab, ["--objects", str(self.objects), *options])
+        write(self.objects, list(self.services.values()))
+        self.start()
+
+    def put(self, *services: Service) -> None:
+        """Add Services, or change those of the same numbers."""
+        self.services.update({service.number: service for service in services})
+        self._apply()
+
+    def remove(self, service: Service) -> None:
+        """Delete a Service."""
+        del self.services[service.number]
+        self._apply()
+
+    def write_unheeded(self, services: Iterable[Service]) -> None:
+        """Put other Services in the place of those there are, while no agent runs to take notice."""
+        self.services = {service.number: service for service in services}
+        write(self.objects, list(self.services.values()))
+
+    def _apply(self) -> None:
+        began = time.time()
+        write(self.objects, list(self.services.values()))
+        wait_until(lambda: self.updated_since(began), f"the agent to sync; it said:\n{self.program.output()}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from .addresses import CLIENT_NETWORK, Addresses, Network, backend_network, pod_network
 from .site import FORWARDING, Host, Site, up
 
@@ -33,6 +35,8 @@ class Lab(Site):
         self._narrow = narrow
         self._mtu = mtu
         self._wanted = (backends, pods)
+        self._far_networks = itertools.count(1)
+        self._pod_networks = itertools.count(1)
         self.backends: list[Host] = []
         self.pods: list[Host] = []
 
@@ -43,10 +47,19 @@ class Lab(Site):
 
     def add_backend(self) -> Host:
         """Build one more backend behind the router."""
-        number = len(self.backends) + 1
-        backend = self._attach(self.far_router, f"backend{number}", backend_network(number))
+        backend = self.add_host(f"backend{len(self.backends) + 1}")
         self.backends.append(backend)
         return backend
+
+    def add_host(self, role: str) -> Host:
+        """Build a host behind the router that is neither backend nor node of the lab's."""
+        return self._attach(self.far_router, role, backend_network(next(self._far_networks)))
+
+    def add_node(self, role: str) -> tuple[Host, Host]:
+        """Build a host behind the router that forwards, and a pod on it."""
+        node = self.add_host(role)
+        node.sysctl(FORWARDING)
+        return node, self._add_pod(node, f"{role}-pod")
 
     def _build(self) -> None:
         backends, pods = self._wanted
@@ -57,11 +70,16 @@ class Lab(Site):
         if pods:
             self.node.sysctl(FORWARDING)
         for number in range(1, pods + 1):
-            self.pods.append(self._attach(self.node, f"pod{number}", pod_network(number)))
-            self._route(self.router, pod_network(number), CLIENT_NETWORK.far)
+            self.pods.append(self._add_pod(self.node, f"pod{number}"))
         self.client = self.pods[0] if pods else self.node
         for _ in range(backends):
             self.add_backend()
+
+    def _add_pod(self, node: Host, role: str) -> Host:
+        network = pod_network(next(self._pod_networks))
+        pod = self._attach(node, role, network)
+        self._route(self.router, network, node.addresses)
+        return pod
 
     def _attach(self, gateway: Host, role: str, network: Network) -> Host:
         """A new host whose eth0 is wired to a device of the gateway's, named after the host's role.
