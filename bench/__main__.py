@@ -11,22 +11,26 @@ from pathlib import Path
 
 import click
 
-from . import agent, programs, replay, traffic
+from . import agent, devices, programs, replay, traffic
 from .figures import Figure, table
 
+PARTS = ["agent", "changes", "traffic", "devices", "replay", "programs"]
 REPORT = Path("build/bench.json")
 
 
 @click.command()
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement.")
 @click.option("--seconds", default=4.0, show_default=True, help="Seconds of each load.")
-@click.option("--only", type=click.Choice(["agent", "changes", "traffic", "replay", "programs"]), multiple=True)
+@click.option(
+    "--only", type=click.Choice(["agent", "changes", "traffic", "devices", "replay", "programs"]), multiple=True
+)
 def main(runs: int, seconds: float, only: tuple[str, ...]) -> None:
     """Measure tcnat on this machine: medians of several runs, ratios where another way of doing it can be paired."""
     parts: dict[str, Callable[[], list[Figure]]] = {
         "agent": lambda: agent.starts(runs),
         "changes": lambda: [agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)],
         "traffic": lambda: traffic.compare(runs, seconds),
+        "devices": lambda: devices.attaching(runs),
         "replay": lambda: replay.figures(runs),
     }
     figures: list[Figure] = []

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from tcnat.errors import TcnatError
 from tcnat.filters import (
     Attachment,
+    DeviceFlag,
     Programs,
     Role,
     blocking,
     describe,
+    device_flags,
     is_ours,
     same,
     wanted_filters,
 )
 from tcnat.links import Filter, Hook, Link, NetlinkFailure
 from tcnat.netlink import Netlink
+from tcnat.prepared import Prepared, new_clsact, new_filters
 
 __all__ = ["Attacher", "Attachment", "Detached", "DeviceVanished", "Programs", "Role"]
 
@@ -45,6 +48,8 @@ class Attacher:
 
     def __init__(self, netns: str | None = None) -> None:
         self._netlink = Netlink(netns)
+        self._new_clsact = new_clsact()
+        self._new_filters: dict[tuple[DeviceFlag, Programs], Prepared] = {}
 
     def close(self) -> None:
         """Give the socket back; what is attached stays."""
@@ -68,6 +73,23 @@ class Attacher:
         self._write(link, todo, surplus, clsact_there=bool(there))
         self._verify(link, wanted)
         return True
+
+    def attach_new(self, link: Link, role: Role, programs: Programs) -> bool:
+        """The same, quickly, for a device on which there is nothing yet. False if there is something already, or it did
+        not work: :meth:`attach` then does it, or says what is wrong. ``link`` is known from news, which may be old:
+        if another device has its index by now, that one is left alone."""
+        kind = device_flags(link, role), programs
+        if kind not in self._new_filters:
+            self._new_filters[kind] = new_filters(wanted_filters(link, role, programs))
+        try:
+            self._netlink.send("clsact qdisc", self._new_clsact, link.index)
+            if self._netlink.index_of(link.name) == link.index:
+                self._netlink.send(f"filters of {link.name}", self._new_filters[kind], link.index)
+                return True
+        except NetlinkFailure:
+            return False
+        self._drop_idle_clsact(link.index)
+        return False
 
     def detach(self, device: str | int) -> Detached:
         """Take tcnat's filters off a device, and its clsact if then nothing else uses it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
 
@@ -68,15 +69,10 @@ class DeviceKeeper:
 
     def sync(self) -> None:
         """Do what the news ask for."""
-        came: list[int] = []
-        while True:
-            try:
-                event = self._news.get_nowait()
-            except Empty:
-                break
+        news = self._latest()
+        for event in news:
             self._follow(event)
-            came.append(event.link.index)
-        self._raise(came)
+        self._raise([event.link.index for event in news])
 
     def resync(self) -> None:
         """See to it that every matching device carries what it should, also where others interfered."""
@@ -105,22 +101,33 @@ class DeviceKeeper:
             self._news.put(event)
             self._post()
 
+    def _latest(self) -> list[DeviceEvent]:
+        """The last news of each device; those that nothing was known of come first, as their pods may be sending."""
+        last: dict[int, DeviceEvent] = {}
+        with suppress(Empty):
+            while True:
+                event = self._news.get_nowait()
+                last[event.link.index] = event
+        return sorted(last.values(), key=lambda event: event.link.index in self._served)
+
     def _follow(self, event: DeviceEvent) -> None:
         link = event.link
         if event.change is Change.CAME:
+            new = link.index not in self._served
             self._served[link.index] = link, event.role
-            self._attach(link, event.role)
+            self._attach(link, event.role, new=new)
             return
         self._served.pop(link.index, None)
         self._problems.pop(link.index, None)
         if event.change is Change.LEFT:
             self._detach(link)
 
-    def _attach(self, link: Link, role: Role) -> None:
+    def _attach(self, link: Link, role: Role, *, new: bool = False) -> None:
         """By its name, which is what the patterns speak of: what another device of its index is must not matter."""
         self._problems.pop(link.index, None)
+        attacher, programs = self._attacher, self._programs
         try:
-            if self._attacher.attach(link.name, role, self._programs):
+            if (new and attacher.attach_new(link, role, programs)) or attacher.attach(link.name, role, programs):
                 log.info("%s faces %s: programs attached", link.name, _facing(role))
         except DeviceVanished:
             log.debug("%s went before it could be served", link.name)

@@ -9,9 +9,15 @@ from typing import Any
 
 from tcnat.codecs import RouteMarshal, codes, ifinfmsg, rtnl
 from tcnat.links import FilterLost, LinkGone, LinkMessage, ListingEnd, Overrun
-from tcnat.netlink import RECEIVE, link_of, open_socket
+from tcnat.messages import link_of
+from tcnat.netlink import RECEIVE, open_socket
+from tcnat.prepared import split
 
-_BUFFER = 1 << 20
+_BUFFER = 1 << 22
+_SO_RCVBUFFORCE = 33
+"""From asm-generic/socket.h; Python has no name for it."""
+_TOLD = frozenset({rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK, rtnl.RTM_DELTFILTER, rtnl.RTM_DELQDISC, codes.NLMSG_DONE})
+"""The messages that are looked into: taking one apart is slow, and every filter of tcnat's own is told of, too."""
 
 
 class LinkMonitor:
@@ -21,7 +27,7 @@ class LinkMonitor:
     def __init__(self, netns: str | None = None) -> None:
         self._marshal = RouteMarshal()
         self._socket = open_socket(netns, groups=rtnl.RTMGRP_LINK | rtnl.RTMGRP_TC)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        self._make_room()
         self._whole = True
 
     def fileno(self) -> int:
@@ -49,11 +55,19 @@ class LinkMonitor:
             if error.errno == errno.ENOBUFS:
                 raise Overrun from None
             raise
-        return list(self._messages(self._marshal.parse(data)))
+        told = (message for type, _, message in split(data) if type in _TOLD)
+        return list(self._messages(each for message in told for each in self._marshal.parse(message)))
 
     def close(self) -> None:
         """Give the socket back."""
         self._socket.close()
+
+    def _make_room(self) -> None:
+        """Room for the news of many devices at once, beyond the system's limit where the agent may do that."""
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
 
     def _messages(self, messages: Iterator[Any]) -> Iterator[LinkMessage]:
         for message in messages:

@@ -10,21 +10,18 @@ Sources: netlink(7), rtnetlink(7), include/uapi/linux/{rtnetlink,pkt_sched,pkt_c
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
-import sys
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 from tcnat.codecs import RouteMarshal, codes, ifinfmsg, rtnl, tcmsg
-from tcnat.links import (
-    Filter,
-    Hook,
-    Link,
-    NetlinkFailure,
-    Qdisc,
-)
+from tcnat.links import Filter, Hook, Link, NetlinkFailure, Qdisc
+from tcnat.messages import bpf_message, clsact_message, filter_message, filter_of, link_of, number, tc_message
 from tcnat.netns import entered
+from tcnat.prepared import Prepared, error_in, split
 
 TIMEOUT = 10.0
 """Seconds that the kernel may take for an answer."""
@@ -33,11 +30,7 @@ DUMP_TRIES = 5
 RECEIVE = 1 << 17
 """Bytes that one message from the kernel may have."""
 _IFF_UP = 1
-_TC_H_CLSACT = 0xFFFFFFF1
-_CLSACT_HANDLE = 0xFFFF0000
-_TCA_BPF_FLAG_ACT_DIRECT = 1
-_UNNAMED = {"TCA_CHAIN": 11, "TCA_INGRESS_BLOCK": 13, "TCA_EGRESS_BLOCK": 14, "TCA_BPF_ID": 11}
-"""Attributes that pyroute2 has no names for (yet), by their numbers."""
+_SIOCGIFINDEX = 0x8933
 
 
 class Netlink:
@@ -86,7 +79,7 @@ class Netlink:
     def qdiscs(self) -> list[Qdisc]:
         """Every ingress and clsact qdisc of every device."""
         return [
-            Qdisc(m["index"], kind, bool(_number(m, "TCA_INGRESS_BLOCK") or _number(m, "TCA_EGRESS_BLOCK")))
+            Qdisc(m["index"], kind, bool(number(m, "TCA_INGRESS_BLOCK") or number(m, "TCA_EGRESS_BLOCK")))
             for m in self._listing("qdiscs", rtnl.RTM_GETQDISC, tcmsg())
             if (kind := m.get_attr("TCA_KIND")) in {"clsact", "ingress"}
         ]
@@ -94,42 +87,55 @@ class Netlink:
     def filters(self, device: int, hook: Hook) -> list[Filter]:
         """The filters of a hook in the order in which they run; none where there is no clsact."""
         try:
-            listed = self._listing("filters", rtnl.RTM_GETTFILTER, _tc_message(device, parent=hook))
+            listed = self._listing("filters", rtnl.RTM_GETTFILTER, tc_message(device, parent=hook))
         except NetlinkFailure as error:
             if error.errno in {errno.EINVAL, errno.ENOENT, errno.ENODEV}:
                 return []
             raise
-        return [_filter(m, hook) for m in listed]
+        return [filter_of(m, hook) for m in listed]
 
     def add_clsact(self, device: int) -> None:
         """Give the device a clsact qdisc; NetlinkFailure with EEXIST if it has an ingress or clsact qdisc already."""
-        message = _tc_message(device, parent=_TC_H_CLSACT, handle=_CLSACT_HANDLE)
-        message["attrs"] = [("TCA_KIND", "clsact")]
+        message = clsact_message(device)
         self._request("clsact qdisc", rtnl.RTM_NEWQDISC, codes.NLM_F_CREATE | codes.NLM_F_EXCL, message)
 
     def delete_clsact(self, device: int) -> None:
         """Take the device's clsact qdisc away, with every filter on it."""
-        message = _tc_message(device, parent=_TC_H_CLSACT, handle=_CLSACT_HANDLE)
-        self._request("clsact qdisc", rtnl.RTM_DELQDISC, 0, message)
+        self._request("clsact qdisc", rtnl.RTM_DELQDISC, 0, clsact_message(device))
 
     def replace_filter(self, wanted: Filter, program_fd: int) -> None:
         """Make the bpf filter, or put it in the place of the one with the same hook, priority and handle: no packet
         passes between the two."""
-        options = [
-            ("TCA_BPF_FD", program_fd),
-            ("TCA_BPF_NAME", wanted.name),
-            ("TCA_BPF_FLAGS", _TCA_BPF_FLAG_ACT_DIRECT if wanted.direct_action else 0),
-            ("TCA_BPF_CLASSID", wanted.classid),
-        ]
-        message = _filter_message(wanted)
-        message["attrs"] = [("TCA_KIND", "bpf"), ("TCA_OPTIONS", {"attrs": options})]
+        message = bpf_message(wanted, program_fd)
         self._request(f"filter {wanted.name}", rtnl.RTM_NEWTFILTER, codes.NLM_F_CREATE | codes.NLM_F_REPLACE, message)
+
+    def send(self, what: str, prepared: Prepared, device: int) -> None:
+        """Have all of the requests done for a device, in order; NetlinkFailure for the first that the kernel refused
+        (it has done the others)."""
+        first = self._sequence + 1
+        self._sequence += len(prepared.starts)
+        try:
+            self._socket.send(prepared.for_device(device, first))
+            errors = dict(self._acknowledgements(range(first, self._sequence + 1)))
+        except TimeoutError:
+            raise _no_answer(what) from None
+        except OSError as error:
+            raise _failure(what, error.errno or errno.EIO) from None
+        refused = [error for _, error in sorted(errors.items()) if error]
+        if refused:
+            raise _failure(what, refused[0])
+
+    def index_of(self, name: str) -> int:
+        """The index of the device of that name, without a message; 0 if there is none."""
+        try:
+            answer = fcntl.ioctl(self._socket, _SIOCGIFINDEX, struct.pack("16si20x", os.fsencode(name), 0))
+        except OSError:
+            return 0
+        return int(struct.unpack_from("16si", answer)[1])
 
     def delete_filter(self, there: Filter) -> None:
         """Take one filter away; NetlinkFailure with ENOENT or EINVAL if it is not there."""
-        message = _filter_message(there)
-        message["attrs"] = [("TCA_KIND", there.kind)]
-        self._request(f"filter {there.name}", rtnl.RTM_DELTFILTER, 0, message)
+        self._request(f"filter {there.name}", rtnl.RTM_DELTFILTER, 0, filter_message(there))
 
     def _listing(self, what: str, type: int, message: Any) -> list[Any]:
         for _ in range(DUMP_TRIES):
@@ -150,9 +156,18 @@ class Netlink:
             self._socket.send(message.data)
             return list(self._replies(what))
         except TimeoutError:
-            raise NetlinkFailure(f"{what}: the kernel did not answer within {TIMEOUT:g} s", errno.ETIMEDOUT) from None
+            raise _no_answer(what) from None
         except OSError as error:
             raise _failure(what, error.errno or errno.EIO) from None
+
+    def _acknowledgements(self, awaited: range) -> Iterator[tuple[int, int]]:
+        """Sequence number and errno (0: done) of every request that was sent."""
+        missing = set(awaited)
+        while missing:
+            for type, sequence, message in split(self._socket.recv(RECEIVE)):
+                if type == codes.NLMSG_ERROR and sequence in missing:
+                    missing.remove(sequence)
+                    yield sequence, error_in(message)
 
     def _replies(self, what: str) -> Iterator[Any]:
         while True:
@@ -177,60 +192,8 @@ def open_socket(netns: str | None, groups: int = 0) -> socket.socket:
     return opened
 
 
-def _tc_message(device: int, parent: int, handle: int = 0, info: int = 0) -> Any:
-    message = tcmsg()
-    message["index"], message["parent"], message["handle"], message["info"] = device, int(parent), handle, info
-    return message
-
-
-def _filter_message(there: Filter) -> Any:
-    info = there.priority << 16 | socket.htons(there.protocol)
-    return _tc_message(there.device, parent=there.hook, handle=there.handle, info=info)
-
-
-def link_of(message: Any) -> Link:
-    """The device that an RTM_NEWLINK message tells of."""
-    return Link(
-        index=message["index"],
-        name=message.get_attr("IFLA_IFNAME") or "",
-        type=message["ifi_type"],
-        kind=message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
-        master=message.get_attr("IFLA_MASTER") or 0,
-    )
-
-
-def _filter(message: Any, hook: Hook) -> Filter:
-    options = message.get_attr("TCA_OPTIONS")
-    kind = message.get_attr("TCA_KIND") or ""
-    there = {
-        "device": message["index"],
-        "hook": hook,
-        "priority": message["info"] >> 16,
-        "protocol": socket.ntohs(message["info"] & 0xFFFF),
-        "handle": message["handle"],
-        "kind": kind,
-        "chain": _number(message, "TCA_CHAIN"),
-    }
-    if kind != "bpf" or options is None:
-        return Filter(**there)
-    return Filter(
-        **there,
-        name=options.get_attr("TCA_BPF_NAME") or "",
-        classid=options.get_attr("TCA_BPF_CLASSID") or 0,
-        direct_action=bool((options.get_attr("TCA_BPF_FLAGS") or 0) & _TCA_BPF_FLAG_ACT_DIRECT),
-        program=_number(options, "TCA_BPF_ID"),
-    )
-
-
-def _number(message: Any, attribute: str) -> int:
-    """The 32-bit value of an attribute of ``_UNNAMED``; 0 if it is not there."""
-    named = message.get_attr(attribute)
-    if named is not None:
-        return int(named)
-    for name, nla in message["attrs"]:
-        if name == "UNKNOWN" and nla["header"]["type"] == _UNNAMED[attribute]:
-            return int.from_bytes(nla.data[nla.offset + 4 : nla.offset + 8], sys.byteorder)
-    return 0
+def _no_answer(what: str) -> NetlinkFailure:
+    return NetlinkFailure(f"{what}: the kernel did not answer within {TIMEOUT:g} s", errno.ETIMEDOUT)
 
 
 def _failure(what: str, number: int) -> NetlinkFailure:
