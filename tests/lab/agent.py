@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tcnat.loader import open_pinned
+
 from .commands import wait_until
 from .objects import Service, write
 from .site import Ground
@@ -52,6 +54,21 @@ class BareAgent:
     def tcnat(self, *words: str) -> str:
         """Run another command of tcnat's on the node, on the same pins; what it printed."""
         return self.lab.node.run(PYTHON, "-m", "tcnat", *words, "--pin-path", self.lab.pins)
+
+    def filters(self) -> list[str]:
+        """The lines in which tc tells of bpf filters on the device that the agent serves, with their programs' ids."""
+        device = self.lab.served[1].replace("*", "1")
+        hooks = [self.lab.node.run("tc", "filter", "show", "dev", device, hook) for hook in ("ingress", "egress")]
+        return [line for line in "".join(hooks).splitlines() if " bpf " in line and " handle " in line]
+
+    def state(self) -> list[object]:
+        """The filters, and what the maps hold of what is wanted."""
+        shown: list[object] = [self.filters()]
+        for loaded in open_pinned(self.lab.pins).values():
+            arrays = [loaded.maps[name] for name in ("slots", "backends")]
+            shown.append(sorted(loaded.maps["services"].items()))
+            shown += [hash(array.read_array(array.max_entries)) for array in arrays]
+        return shown
 
     def ask(self, port: int, path: str) -> tuple[int, str]:
         """Ask one of the agent's HTTP servers; the status and the body. OSError when nobody listens."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from tcnat.layout import Family
-from tcnat.loader import open_pinned
 from tests.lab import Lab
 from tests.lab.stage import Stage, stage
 
@@ -68,21 +67,10 @@ def test_no_request_fails_while_the_agent_is_killed_and_starts_again(own: Stage)
 
 def test_a_start_with_nothing_changed_changes_nothing(own: Stage) -> None:
     own.service()
-    before = state(own)
+    before = own.agent.state()
     own.agent.stop(signal.SIGKILL)
     own.agent.start()
-    assert state(own) == before
-
-
-def state(own: Stage) -> list[object]:
-    """The filters with their programs' ids, as tc shows them, and the maps that hold what is wanted."""
-    lab = own.lab
-    device = "pod1" if lab.pods else "eth0"
-    shown: list[object] = [lab.node.run("tc", "filter", "show", "dev", device, hook) for hook in ("ingress", "egress")]
-    for loaded in open_pinned(lab.pins).values():
-        shown.append(sorted(loaded.maps["services"].items()))
-        shown += [hash(loaded.maps[name].read_array(loaded.maps[name].max_entries)) for name in ("slots", "backends")]
-    return shown
+    assert own.agent.state() == before
 
 
 def test_what_changed_meanwhile_is_in_force_after_the_start(own: Stage) -> None:
