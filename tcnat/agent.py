@@ -23,7 +23,8 @@ from tcnat.cleanup import cleanup
 from tcnat.config import AgentConfig
 from tcnat.devices import Patterns
 from tcnat.errors import TcnatError
-from tcnat.filters import Programs, Role
+from tcnat.filters import Role
+from tcnat.handover import Handover
 from tcnat.health import Health
 from tcnat.healthchecks import HealthCheckPorts
 from tcnat.keeper import DeviceKeeper
@@ -122,36 +123,30 @@ def settings_of(config: AgentConfig) -> Settings:
     )
 
 
-def programs_of(loaded: Mapping[Family, Loaded]) -> Programs:
-    """The descriptors of the programs that devices are to carry."""
-    ipv4, ipv6 = loaded[Family.IPV4], loaded[Family.IPV6]
-    return Programs(ipv4.egress.fd, ipv4.ingress.fd, ipv6.egress.fd, ipv6.ingress.fd)
-
-
 class Served:
-    """A keeper whose devices are counted in the metrics."""
+    """Devices that are counted in the metrics."""
 
-    def __init__(self, keeper: DeviceKeeper, metrics: Metrics) -> None:
-        self._keeper = keeper
+    def __init__(self, devices: Handover, metrics: Metrics) -> None:
+        self._devices = devices
         self._metrics = metrics
 
     def start(self) -> None:
         """Attach to the devices that there are; TcnatError if not one of them could be served."""
-        self._counted(self._keeper.start)
+        self._counted(self._devices.start)
 
     def sync(self) -> None:
         """See :class:`tcnat.loop.Devices`."""
-        self._counted(self._keeper.sync)
+        self._counted(self._devices.sync)
 
     def resync(self) -> None:
         """See :class:`tcnat.loop.Devices`."""
-        self._counted(self._keeper.resync)
+        self._counted(self._devices.resync)
 
     def _counted(self, work: Callable[[], None]) -> None:
         try:
             work()
         finally:
-            roles = [role for _, role in self._keeper.served.values()]
+            roles = [role for _, role in self._devices.keeper.served.values()]
             for role in Role:
                 self._metrics.devices.labels(role.value).set(roles.count(role))
 
@@ -184,11 +179,11 @@ class _Agent:
         self._stack.callback(checks.stop)
         self._syncer.open(stores, lambda: self._after_sync(stores, checks))
         self._show(loaded, stores)
-        keeper = DeviceKeeper(patterns, programs_of(loaded), self._inbox.poster(Event.DEVICES))
-        devices = Served(keeper, self._metrics)
-        loop = self._loop(devices, Upkeep(loaded, stores))
+        post = self._inbox.poster(Event.DEVICES)
+        handover = Handover(self._config.pin_path, loaded, lambda programs: DeviceKeeper(patterns, programs, post))
+        loop = self._loop(Served(handover, self._metrics), Upkeep(loaded, stores))
         loop.begin(time.monotonic())
-        self._stack.callback(keeper.stop)
+        self._stack.callback(handover.keeper.stop)
         _give_memory_back()
         log.info("ready after %.2f s", _age())
         loop.run()

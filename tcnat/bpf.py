@@ -192,12 +192,20 @@ class Map:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, type: MapType, key_size: int, value_size: int, max_entries: int = 0, name: str = ""
+        cls,
+        path: Path | str,
+        *,
+        type: MapType,
+        key_size: int,
+        value_size: int | None,
+        max_entries: int = 0,
+        name: str = "",
     ) -> Map:
         """The map pinned at ``path``. Type and sizes are compared with what /proc says of the descriptor, which also
-        gives the number of entries; BpfError with EINVAL if they differ."""
+        gives the number of entries; BpfError with EINVAL if they differ. ``value_size`` None: whatever it is."""
         fd = _open_pin(path)
         facts = _descriptor_facts(fd)
+        value_size = facts["value_size"] if value_size is None else value_size
         wanted = {"map_type": int(type), "key_size": key_size, "value_size": value_size}
         wrong = [
             f"{fact} {facts[fact]}, not {value}" for fact, value in wanted.items() if facts.get(fact, value) != value

@@ -2,14 +2,13 @@
 
 Filters are known by priority, handle and name together (:mod:`tcnat.filters`), on every device. A clsact qdisc goes
 only with the last filter on it and if that was tcnat's. Below the pin path only what has the layout's own shape goes:
-``v<number>/ipv4|ipv6/<pin>``; anything else there stays, and is named.
+``v<number>-<fingerprint>/ipv4|ipv6/<pin>``; anything else there stays, and is named.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,8 +18,8 @@ from tcnat.attach import Attacher, DeviceVanished
 from tcnat.errors import TcnatError
 from tcnat.lock import RUN_DIRECTORY, PinsLock, holder
 from tcnat.notes import notes_path
+from tcnat.pins import SET_NAME
 
-_VERSION = re.compile(r"v\d+")
 _FAMILIES = ("ipv4", "ipv6")
 
 
@@ -102,7 +101,7 @@ def _remove_filters(removed: Removed, netns: str | None) -> None:
 
 def _remove_pins(pins: Path, removed: Removed) -> None:
     for version in _children(pins):
-        if not (version.is_dir() and _VERSION.fullmatch(version.name)):
+        if not (version.is_dir() and SET_NAME.fullmatch(version.name)):
             removed.left.append(version)
             continue
         for family in _children(version):

@@ -22,6 +22,9 @@ from tcnat.links import Filter, Hook, Link
 
 PRIORITY = {Family.IPV4: 1004, Family.IPV6: 1006}
 """One for each family: the kernel wants all filters of a priority to be of one ethertype."""
+RETIRING = {Family.IPV4: 1005, Family.IPV6: 1007}
+"""Behind these: where a tc_ingress of another version goes on reversing the replies that only it knows, for the moment
+in which its flows are carried over."""
 PROTOCOL = {Family.IPV4: 0x0800, Family.IPV6: 0x86DD}
 HANDLE = 0x7C17
 EGRESS = "tcnat_egress"
@@ -55,17 +58,22 @@ class Programs:
     ingress4: int | None = None
     egress6: int | None = None
     ingress6: int | None = None
+    retiring4: int | None = None
+    """tc_ingress of the version before, while it is being replaced."""
+    retiring6: int | None = None
 
-    def by_filter(self) -> Iterable[tuple[Family, str, int]]:
-        """Family, filter name and descriptor of each, tc_ingress first: replies can be reversed before anything is
-        sent that asks for it."""
+    def by_filter(self) -> Iterable[tuple[Family, str, int, int]]:
+        """Family, filter name, priority and descriptor of each, tc_ingress first: replies can be reversed before
+        anything is sent that asks for it."""
         every = (
-            (Family.IPV4, INGRESS, self.ingress4),
-            (Family.IPV6, INGRESS, self.ingress6),
-            (Family.IPV4, EGRESS, self.egress4),
-            (Family.IPV6, EGRESS, self.egress6),
+            (Family.IPV4, INGRESS, RETIRING, self.retiring4),
+            (Family.IPV6, INGRESS, RETIRING, self.retiring6),
+            (Family.IPV4, INGRESS, PRIORITY, self.ingress4),
+            (Family.IPV6, INGRESS, PRIORITY, self.ingress6),
+            (Family.IPV4, EGRESS, PRIORITY, self.egress4),
+            (Family.IPV6, EGRESS, PRIORITY, self.egress6),
         )
-        return ((family, name, fd) for family, name, fd in every if fd is not None)
+        return ((family, name, places[family], fd) for family, name, places, fd in every if fd is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ def wanted_filters(link: Link, role: Role, programs: Programs) -> list[tuple[Fil
             Filter(
                 device=link.index,
                 hook=hook_of(name, role),
-                priority=PRIORITY[family],
+                priority=priority,
                 protocol=PROTOCOL[family],
                 handle=HANDLE,
                 kind="bpf",
@@ -119,7 +127,7 @@ def wanted_filters(link: Link, role: Role, programs: Programs) -> list[tuple[Fil
             ),
             fd,
         )
-        for family, name, fd in programs.by_filter()
+        for family, name, priority, fd in programs.by_filter()
     ]
 
 
@@ -130,7 +138,7 @@ def is_ours(there: Filter) -> bool:
         and there.name in {EGRESS, INGRESS}
         and there.handle == HANDLE
         and there.chain == 0
-        and there.priority in PRIORITY.values()
+        and there.priority in {*PRIORITY.values(), *RETIRING.values()}
     )
 
 
@@ -144,7 +152,8 @@ def describe(link: Link, filters: Iterable[Filter]) -> Attachment | None:
     role = roles.pop() if len(roles) == 1 else None
     families = tuple(family for family, priority in PRIORITY.items() if any(f.priority == priority for f in ours))
     placed = role is not None and all(f.hook is hook_of(f.name, role) and f.direct_action for f in ours)
-    complete = placed and len(ours) == 2 * len(families)
+    standing = [f for f in ours if f.priority in PRIORITY.values()]
+    complete = placed and len(standing) == 2 * len(families)
     earlier = tuple(f for f in every if f.handle and f.priority < min(PRIORITY.values()))
     return Attachment(link.name, link.index, role, families, complete, ours, earlier)
 

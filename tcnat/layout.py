@@ -12,7 +12,7 @@ from enum import IntEnum, IntFlag
 from functools import cached_property
 
 LAYOUT_VERSION = 1
-"""Changes whenever a struct or map below changes its meaning; it is part of the pins' path."""
+"""Changes where entries of before would be misread by their fields' names; see :mod:`tcnat.blueprint`."""
 
 
 class Family(IntEnum):

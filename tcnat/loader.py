@@ -1,15 +1,16 @@
 """Putting programs and maps into the kernel, and finding the ones that an earlier run left pinned.
 
-What is pinned under ``<pins>/v<layout>/ipv4`` (and ``ipv6``): every map by its name, ``program_egress`` and
-``program_ingress``, and ``code_<digest>``, the tail-call map under a name that tells which bytecode it belongs to. A
-start that finds its own bytecode there adopts everything and writes nothing; one with other bytecode loads it beside
-the old, then puts the new pins over the old ones. Traffic goes through the old programs until the filters are replaced.
+A start that finds its own set of maps (:mod:`tcnat.pins`) adopts it; one that finds the programs of its own bytecode
+with it adopts these, too, and writes nothing. Otherwise maps are made, from those of another layout where there are any
+(:mod:`tcnat.migrate`), and programs are loaded beside the old ones. Traffic goes through the old programs, whose pins
+stay, until the filters are replaced (:mod:`tcnat.handover`).
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import subprocess
 import sys
@@ -24,7 +25,6 @@ from tcnat.layout import (
     DEFAULT_REJECTS_PER_SECOND,
     DEFAULT_TIMEOUTS,
     FRAGMENT_TIMEOUT,
-    LAYOUT_VERSION,
     MAPS,
     SCTP_ANSWERED,
     SCTP_TIMEOUT,
@@ -34,6 +34,21 @@ from tcnat.layout import (
     MapLayout,
     MapType,
 )
+from tcnat.migrate import PASSING, OtherSet, fill, understood_sets
+from tcnat.pins import (
+    family_directory,
+    generations,
+    is_whole,
+    open_map,
+    open_programs,
+    pin_blueprint,
+    pin_programs,
+    remove_set,
+    set_name,
+    set_names,
+)
+
+log = logging.getLogger(__name__)
 
 DEFAULT_PINS = Path("/sys/fs/bpf/tcnat")
 ALL_FAMILIES = (Family.IPV4, Family.IPV6)
@@ -73,12 +88,9 @@ class Loaded:
     ingress: Program
     swept: bool
     """This kernel has no LRU maps: the agent must remove what is past its time-out."""
+    digest: str = ""
+    """What the pins of its programs are named after."""
     kept: list[Program] = field(default_factory=list)
-
-
-def family_directory(pins: Path, family: Family) -> Path:
-    """Where a family's pins are."""
-    return pins / f"v{LAYOUT_VERSION}" / f"ipv{int(family)}"
 
 
 def has_lru() -> bool:
@@ -108,7 +120,7 @@ def load(
     mount_bpffs(pins)
     with_lru = has_lru() if lru is None else lru
     sizes = entries or {}
-    return {family: _load_pinned(family_directory(pins, family), family, sizes, with_lru) for family in families}
+    return {family: _load_pinned(pins, family, sizes, with_lru) for family in families}
 
 
 def load_private(family: Family, entries: Mapping[str, int] | None = None, lru: bool | None = None) -> Loaded:
@@ -126,14 +138,21 @@ def open_pinned(pins: Path = DEFAULT_PINS) -> dict[Family, Loaded]:
     for family in ALL_FAMILIES:
         directory = family_directory(pins, family)
         try:
-            there = (directory / "program_ingress").exists()
+            there = is_whole(directory)
         except PermissionError:
             raise TcnatError(f"{pins} cannot be read: run as root") from None
-        if there:
-            found[family] = _adopt(directory, family)
+        if there and (loaded := generations(directory)):
+            found[family] = _adopt(directory, family, loaded[-1])
     if not found:
-        raise TcnatError(f"no datapath is loaded under {pins}: start `tcnat agent` first, or name its --pin-path")
+        raise TcnatError(_nothing_loaded(pins))
     return found
+
+
+def _nothing_loaded(pins: Path) -> str:
+    others = ", ".join(name for name in set_names(pins) if name != set_name())
+    if others:
+        return f"the datapath under {pins} is another version's ({others}): use that version's commands"
+    return f"no datapath is loaded under {pins}: start `tcnat agent` first, or name its --pin-path"
 
 
 def mount_bpffs(pins: Path) -> None:
@@ -154,13 +173,15 @@ def mount_bpffs(pins: Path) -> None:
 
 
 def write_default_settings(maps: Mapping[str, Map]) -> None:
-    """What the programs go by until the agent has said otherwise."""
-    packed = SETTINGS.codec(Family.IPV4)  # the same for both families
-    choices = Choice.PASS, Choice.ANSWER, DEFAULT_REJECTS_PER_SECOND
-    maps["settings"].update(bytes(4), packed.pack(0, FRAGMENT_TIMEOUT, *choices, 0))
-    timeouts = {int(state): seconds for state, seconds in DEFAULT_TIMEOUTS.items()} | {SCTP_ANSWERED: SCTP_TIMEOUT}
-    for index, seconds in timeouts.items():
-        maps["timeouts"].update(index.to_bytes(4, sys.byteorder), seconds.to_bytes(4, sys.byteorder))
+    """What the programs go by until the agent has said otherwise; for those of the two maps that are given."""
+    if "settings" in maps:
+        packed = SETTINGS.codec(Family.IPV4)  # the same for both families
+        choices = Choice.PASS, Choice.ANSWER, DEFAULT_REJECTS_PER_SECOND
+        maps["settings"].update(bytes(4), packed.pack(0, FRAGMENT_TIMEOUT, *choices, 0))
+    if "timeouts" in maps:
+        timeouts = {int(state): seconds for state, seconds in DEFAULT_TIMEOUTS.items()} | {SCTP_ANSWERED: SCTP_TIMEOUT}
+        for index, seconds in timeouts.items():
+            maps["timeouts"].update(index.to_bytes(4, sys.byteorder), seconds.to_bytes(4, sys.byteorder))
 
 
 def _is_bpffs(path: Path) -> bool:
@@ -179,66 +200,65 @@ def _create(layout: MapLayout, family: Family, entries: Mapping[str, int], lru: 
     )
 
 
-def _open(path: Path, layout: MapLayout, family: Family) -> Map:
-    """A pinned map of the layout, be it of the LRU type or of the one that stands in for it."""
-    sizes = {"key_size": layout.key_size(family), "value_size": layout.value_size(family)}
-    try:
-        return Map.open(path, type=layout.type, name=layout.name, **sizes)
-    except BpfError as error:
-        if error.errno != errno.EINVAL or layout.without_lru is None:
-            raise
-        return Map.open(path, type=layout.without_lru, name=layout.name, **sizes)
-
-
-def _load_pinned(directory: Path, family: Family, entries: Mapping[str, int], lru: bool) -> Loaded:
+def _load_pinned(pins: Path, family: Family, entries: Mapping[str, int], lru: bool) -> Loaded:
     code = bytecode(family)
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise TcnatError(f"{directory} cannot be made: {error.strerror}; run as root, in a bpffs") from None
-    current = directory / f"code_{code.digest}"
-    if current.exists() and (directory / "program_ingress").exists():
-        return _adopt(directory, family)
-    maps = {
-        layout.name: _adopt_or_create(directory, layout, family, entries, lru)
-        for layout in MAPS.values()
-        if layout.name != "tails"
-    }
+    directory = family_directory(pins, family)
+    if not is_whole(directory):
+        _make_set(pins, family, entries, lru)
+    if code.digest in generations(directory):
+        return _adopt(directory, family, code.digest)
+    maps = _open_maps(directory, family)
     maps["tails"] = _create(MAPS["tails"], family, entries, lru)
-    if not any(maps["settings"].lookup(bytes(4)) or b""):
-        write_default_settings(maps)
     loaded = _load_programs(code, family, maps)
-    _replace_pin(loaded.egress, directory / "program_egress")
-    _replace_pin(loaded.ingress, directory / "program_ingress")
-    _replace_pin(maps["tails"], current)
-    for old in directory.glob("code_*"):
-        if old != current:
-            old.unlink()
+    pin_programs(directory, code.digest, loaded.egress, loaded.ingress, maps["tails"])
     return loaded
 
 
-def _adopt_or_create(directory: Path, layout: MapLayout, family: Family, entries: Mapping[str, int], lru: bool) -> Map:
-    path = directory / layout.name
-    if path.exists():
-        return _open(path, layout, family)
-    made = _create(layout, family, entries, lru)
-    made.pin(path)
-    return made
-
-
-def _adopt(directory: Path, family: Family) -> Loaded:
-    maps = {
-        layout.name: _open(directory / layout.name, layout, family)
-        for layout in MAPS.values()
-        if layout.name != "tails"
+def _make_set(pins: Path, family: Family, entries: Mapping[str, int], lru: bool) -> None:
+    """Pin a set of this version's maps, with what the latest set of another layout holds."""
+    directory = family_directory(pins, family)
+    remove_set(directory)
+    try:
+        for path in (pins, directory.parent, directory):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise TcnatError(f"{directory} cannot be made: {error.strerror}; run as root, in a bpffs") from None
+    other = next(reversed(understood_sets(pins, family)), None)
+    shared = {name: other.open(name) for name in MAPS if other is not None and other.shares(name)}
+    made = {
+        name: _create(layout, family, {**entries, name: _room(layout, entries, other)}, lru)
+        for name, layout in MAPS.items()
+        if name != "tails" and name not in shared
     }
-    return Loaded(
-        family,
-        maps,
-        egress=Program.open(directory / "program_egress", "tc_egress"),
-        ingress=Program.open(directory / "program_ingress", "tc_ingress"),
-        swept=maps["flows"].type is MapType.HASH,
-    )
+    write_default_settings(made)
+    for name, fresh in made.items():
+        if other is not None and other.has(name) and name not in PASSING and not MAPS[name].swept:
+            fill(fresh, MAPS[name], other)
+    for name, each in {**shared, **made}.items():
+        each.pin(directory / name)
+    pin_blueprint(directory)
+    if other is not None:
+        log.info("IPv%d: maps of %s taken over; made anew: %s", family, other.directory.parent.name, ", ".join(made))
+
+
+def _room(layout: MapLayout, entries: Mapping[str, int], other: OtherSet | None) -> int:
+    """Entries for a map that is made: as many as are asked for, and no fewer than the one before it had."""
+    before = other.open(layout.name).max_entries if other is not None and other.has(layout.name) else 0
+    return max(entries.get(layout.name, layout.entries), before)
+
+
+def _open_maps(directory: Path, family: Family) -> dict[str, Map]:
+    return {
+        name: open_map(directory, layout, layout.key_size(family), layout.value_size(family))
+        for name, layout in MAPS.items()
+        if name != "tails"
+    }
+
+
+def _adopt(directory: Path, family: Family, digest: str) -> Loaded:
+    maps = _open_maps(directory, family)
+    egress, ingress = open_programs(directory, digest)
+    return Loaded(family, maps, egress, ingress, swept=maps["flows"].type is MapType.HASH, digest=digest)
 
 
 def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Loaded:
@@ -256,13 +276,6 @@ def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Load
         egress=programs["tc_egress"],
         ingress=programs["tc_ingress"],
         swept=maps["flows"].type is MapType.HASH,
+        digest=code.digest,
         kept=list(programs.values()),
     )
-
-
-def _replace_pin(what: Map | Program, path: Path) -> None:
-    """Pin in one step, over what may be pinned there."""
-    partial = path.with_name(f"{path.name}_new")
-    partial.unlink(missing_ok=True)
-    what.pin(partial)
-    partial.rename(path)

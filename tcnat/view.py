@@ -149,9 +149,9 @@ def flow_rows(loaded: Loaded, notes: Notes, monotonic: float, wanted: FlowFilter
 def device_rows() -> list[DeviceRow]:
     """The devices of this network namespace that carry the programs, by index."""
     from tcnat.attach import Attacher  # noqa: PLC0415  (who reads only maps does without netlink)
-    from tcnat.filters import PRIORITY  # noqa: PLC0415
+    from tcnat.filters import PRIORITY, RETIRING  # noqa: PLC0415
 
-    family_of = {priority: int(family) for family, priority in PRIORITY.items()}
+    family_of = {places[family]: int(family) for places in (PRIORITY, RETIRING) for family in places}
     attacher = Attacher()
     try:
         found = attacher.find_ours()

@@ -6,10 +6,8 @@ import datetime
 import http.client
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from tcnat.loader import open_pinned
@@ -17,11 +15,10 @@ from tcnat.loader import open_pinned
 from .commands import wait_until
 from .objects import Service, write
 from .site import Ground
+from .versions import PYTHON, REPOSITORY, Version
 
-REPOSITORY = Path(__file__).parents[2]
 HEALTH_PORT = 10256
 METRICS_PORT = 10249
-PYTHON = Path(sys.executable)
 
 
 class BareAgent:
@@ -30,11 +27,12 @@ class BareAgent:
     def __init__(self, lab: Ground, options: Iterable[str]) -> None:
         self.lab = lab
         self.options = list(options)
+        self.version = Version(REPOSITORY)
 
     def command(self) -> list[str]:
         """The words that start it."""
         words = [*self.lab.served, "--pin-path", str(self.lab.pins), *self.options]
-        return [str(PYTHON), "-m", "tcnat", "agent", "--datapath=tc", *words]
+        return [*self.version.command(), "agent", "--datapath=tc", *words]
 
     def launch(self) -> None:
         """Start it, and wait for nothing."""

@@ -66,7 +66,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
         yield Scene(lab, load, Agent(lab, load.services, options=["--min-sync-period=0s"]))
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_at_any_moment_cost_no_request_and_no_connection(scene: Scene, kills: int) -> None:
     agent = scene.agent
     filters = agent.filters()
@@ -90,7 +90,7 @@ def test_kills_at_any_moment_cost_no_request_and_no_connection(scene: Scene, kil
     assert_next_start_writes_the_difference(scene)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_first_starts_that_are_killed_anywhere_are_made_up_for(scene: Scene, kills: int) -> None:
     agent = scene.agent
     for _ in range(kills):

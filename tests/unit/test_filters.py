@@ -32,6 +32,18 @@ def test_replies_can_be_reversed_before_anything_asks_for_it():
     assert [one.name for one in wanted()] == ["tcnat_ingress"] * 2 + ["tcnat_egress"] * 2
 
 
+def test_what_retires_reverses_replies_before_and_behind_the_new_programs():
+    programs = Programs(3, 4, 5, 6, retiring4=7, retiring6=8)
+    every = wanted(programs=programs)
+    assert [(one.name, one.priority, one.program) for one in every[:2]] == [
+        ("tcnat_ingress", 1005, 107),
+        ("tcnat_ingress", 1007, 108),
+    ]
+    assert every[2:] == wanted()
+    assert all(map(is_ours, every))
+    assert describe(ETH0, every).complete
+
+
 def test_each_filter_gets_its_own_program():
     programs = {(one.name, one.protocol): fd for one, fd in wanted_filters(ETH0, Role.NETWORK, Programs(3, 4, 5, 6))}
     assert programs == {
@@ -79,7 +91,7 @@ def test_link_layers_by_the_kernels_own_numbers(name, flags):
     [
         {"name": "other"},
         {"handle": 1},
-        {"priority": 1005},
+        {"priority": 1003},
         {"kind": "u32"},
         {"chain": 1},
     ],

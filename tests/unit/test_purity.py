@@ -11,7 +11,7 @@ import tcnat
 
 PACKAGE = Path(tcnat.__file__).parent
 PURE = (
-    *("hashing", "maglev", "model", "layout", "settings"),
+    *("hashing", "maglev", "model", "layout", "blueprint", "settings"),
     *("wire", "texts", "resources", "conversion", "objects", "inventory"),
     *("endpoints", "services", "translate", "sources", "wanted"),
     *("catalogue", "reasoning", "explain", "questions", "live"),
