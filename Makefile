@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
-C_FILES = $(wildcard bpf/*.c bpf/*.h)
+C_FILES = $(wildcard bpf/*.c bpf/*.h deploy/*/*.c)
 SHELL_FILES = .ci/run $(filter-out %.txt %.py,$(wildcard scripts/*))
 
 .PHONY: help
@@ -31,6 +31,7 @@ test: setup ## Run every test that ends soon; ARGS="-k name" for some of them
 
 .PHONY: test-long
 test-long: setup ## Run the longer lanes: far more random input, every mutant of the C
+	@scripts/install-packages bundle
 	@HYPOTHESIS_PROFILE=long $(PYTEST) -m "slow or hypothesis" -n 2 --dist worksteal $(ARGS)
 
 .PHONY: mutants
@@ -65,7 +66,7 @@ test-vm: setup-vm
 
 .PHONY: setup-bench
 setup-bench: setup
-	@scripts/install-packages bench
+	@scripts/install-packages bench bundle
 
 bench: setup-bench
 
@@ -74,4 +75,4 @@ clean: ## Remove what was built here: .venv, caches
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
--include $(wildcard tests/*/*.mk bench/*.mk)
+-include $(wildcard tests/*/*.mk bench/*.mk deploy/*/*.mk)

@@ -11,19 +11,17 @@ from pathlib import Path
 
 import click
 
-from . import agent, devices, programs, replay, traffic
+from . import agent, bundle, devices, programs, replay, traffic
 from .figures import Figure, table
 
-PARTS = ["agent", "changes", "traffic", "devices", "replay", "programs"]
+PARTS = ["agent", "changes", "traffic", "devices", "replay", "programs", "bundle"]
 REPORT = Path("build/bench.json")
 
 
 @click.command()
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement.")
 @click.option("--seconds", default=4.0, show_default=True, help="Seconds of each load.")
-@click.option(
-    "--only", type=click.Choice(["agent", "changes", "traffic", "devices", "replay", "programs"]), multiple=True
-)
+@click.option("--only", type=click.Choice(PARTS), multiple=True)
 def main(runs: int, seconds: float, only: tuple[str, ...]) -> None:
     """Measure tcnat on this machine: medians of several runs, ratios where another way of doing it can be paired."""
     parts: dict[str, Callable[[], list[Figure]]] = {
@@ -32,6 +30,7 @@ def main(runs: int, seconds: float, only: tuple[str, ...]) -> None:
         "traffic": lambda: traffic.compare(runs, seconds),
         "devices": lambda: devices.attaching(runs),
         "replay": lambda: replay.figures(runs),
+        "bundle": lambda: bundle.figures(runs),
     }
     figures: list[Figure] = []
     if not only or "programs" in only:

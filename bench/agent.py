@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,23 +14,25 @@ from tcnat.layout import Family, service_key
 from tcnat.loader import open_pinned
 from tcnat.model import Protocol, parse_address
 from tests.lab.lab import Lab
+from tests.lab.versions import CHECKOUT
 
 from .figures import Figure
 from .objects import as_list, cluster_ip, file_name, made_up_endpoints, service, write, write_directory
 
+TCNAT = tuple(CHECKOUT.command())
 PATIENCE = 120.0
 SETTLE = 2.0
 """Seconds until an agent has given back what its start took."""
 
 
 class Run:
-    """One agent in a lab's client, on objects at ``path``."""
+    """One agent in a lab's client, on objects at ``path``; ``program``: the words that start tcnat."""
 
-    def __init__(self, lab: Lab, path: Path) -> None:
+    def __init__(self, lab: Lab, path: Path, program: Sequence[str] = TCNAT) -> None:
         self._lab = lab
         self.began = time.monotonic()
         options = ["--network-device", "eth0", "--pin-path", str(lab.pins), "--sync-period", "1h"]
-        words = [sys.executable, "-m", "tcnat", "agent", "--datapath=tc", "--objects", str(path), *options]
+        words = [*program, "agent", "--datapath=tc", "--objects", str(path), *options]
         self._process = subprocess.Popen(lab.client.command(words), stderr=subprocess.PIPE, text=True)
         self.seconds_to_sync = self._first_sync()
 
@@ -45,9 +46,14 @@ class Run:
             said.append(line)
         raise RuntimeError(f"the agent ended with {self._process.wait()} before its first sync: {''.join(said)}")
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def resident(self) -> float:
         """Resident memory in MB."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def stop(self) -> None:
@@ -58,9 +64,9 @@ class Run:
 
 
 @contextmanager
-def running(lab: Lab, path: Path) -> Iterator[Run]:
+def running(lab: Lab, path: Path, program: Sequence[str] = TCNAT) -> Iterator[Run]:
     """An agent that ends with the block."""
-    run = Run(lab, path)
+    run = Run(lab, path, program)
     try:
         yield run
     finally:

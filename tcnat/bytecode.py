@@ -213,16 +213,23 @@ def _read_entry(path: Path) -> Bytecode | None:
         return None
 
 
-def _write_cache(compiled: Bytecode) -> None:
+def write_entry(directory: Path, compiled: Bytecode) -> None:
+    """Put an entry into a directory of the cache, which is made where it is missing. OSError."""
     body = msgspec.msgpack.encode(compiled)
-    directory = cache_directories()[0]
     path = directory / _entry_name(Family(compiled.family), compiled.source, compiled.bcc)
     partial = path.with_suffix(f".{os.getpid()}")
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial.write_bytes(hashlib.sha256(body).digest() + body)
         partial.rename(path)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             partial.unlink()
+        raise
+
+
+def _write_cache(compiled: Bytecode) -> None:
+    try:
+        write_entry(cache_directories()[0], compiled)
+    except OSError as error:
         log.warning("the bytecode is not cached, so the next start compiles again: %s", error)

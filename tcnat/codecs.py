@@ -7,29 +7,12 @@ depend on that, so they are imported from the package without running its ``__in
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from tcnat.lean import without_running
 
 __all__ = ["RouteMarshal", "codes", "ifinfmsg", "rtnl", "tcmsg"]
 
 
-@contextmanager
-def _without_running(package: str) -> Iterator[None]:
-    """Let modules below a package be imported while the package itself is not; a later import of it runs as ever."""
-    spec = None if package in sys.modules else importlib.util.find_spec(package)
-    if spec is None:
-        yield
-        return
-    sys.modules[package] = importlib.util.module_from_spec(spec)
-    try:
-        yield
-    finally:
-        del sys.modules[package]
-
-
-with _without_running("pyroute2"):
+with without_running("pyroute2"):
     from pyroute2 import netlink as codes
     from pyroute2.netlink import rtnl
     from pyroute2.netlink.marshal import Marshal

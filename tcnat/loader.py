@@ -12,7 +12,6 @@ import ctypes
 import errno
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -167,9 +166,9 @@ def mount_bpffs(pins: Path) -> None:
         raise TcnatError(
             f"{pins} is not in a bpffs: mount one (mount -t bpf bpf {existing}) or choose another pin path"
         )
-    done = subprocess.run(["mount", "-t", "bpf", "bpf", str(target)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise TcnatError(f"no bpffs at {target} and it cannot be mounted: {done.stderr.strip() or 'mount failed'}")
+    libc = ctypes.CDLL(None, use_errno=True)  # the machine may have no mount(8)
+    if libc.mount(b"bpf", os.fsencode(target), b"bpf", 0, None) != 0:
+        raise TcnatError(f"no bpffs at {target} and it cannot be mounted: {os.strerror(ctypes.get_errno())}")
 
 
 def write_default_settings(maps: Mapping[str, Map]) -> None:

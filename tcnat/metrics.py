@@ -11,20 +11,22 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
-
 from tcnat import __version__
 from tcnat.bpf import Map
 from tcnat.counts import read_count, read_service_count
 from tcnat.health import Health
 from tcnat.layout import Family
+from tcnat.lean import without_running
 from tcnat.model import ServicePortName
 from tcnat.objects import ObjectRef
 from tcnat.reasons import reasons
 from tcnat.web import Answer, Route
+
+with without_running("prometheus_client"):  # its package starts with servers and clients of its own
+    from prometheus_client.metrics import Counter, Gauge, Histogram
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.process_collector import ProcessCollector
+    from prometheus_client.registry import Collector, CollectorRegistry
 
 SERVICES_WITH_SERIES = 200
 SYNC_BUCKETS = tuple(0.001 * 2**power for power in range(15))
@@ -191,6 +193,8 @@ def routes(registry: CollectorRegistry, mode: str) -> dict[str, Route]:
     """/metrics, and /proxyMode (rule 34), which answers ``mode``."""
 
     def metrics(accept: str) -> Answer:
+        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415  (an agent that nobody scrapes does without)
+
         encode, content_type = choose_encoder(accept)
         return Answer(200, encode(registry), content_type)
 

@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except TcnatError as error:
         click.echo(f"tcnat: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "tcnat":
+            raise
+        click.echo(f"tcnat: this needs the Python module {error.name}, which is not installed here", err=True)
+        sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

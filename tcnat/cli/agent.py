@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,11 @@ def command(config_file: Path | None, clean_up: bool, **given: Any) -> None:
 
         click.echo("\n".join(cleanup(config.pin_path).lines()))
     else:
+        gc.disable()  # what is imported is no garbage
         from tcnat import agent  # noqa: PLC0415
 
+        gc.freeze()
+        gc.enable()
         agent.run(config)
 
 

@@ -15,7 +15,7 @@ from tcnat.loader import open_pinned
 from .commands import wait_until
 from .objects import Service, write
 from .site import Ground
-from .versions import PYTHON, REPOSITORY, Version
+from .versions import CHECKOUT, Runnable
 
 HEALTH_PORT = 10256
 METRICS_PORT = 10249
@@ -24,10 +24,10 @@ METRICS_PORT = 10249
 class BareAgent:
     """``tcnat agent`` on the lab's node, with pins of the lab's own, and the source that ``options`` name."""
 
-    def __init__(self, lab: Ground, options: Iterable[str]) -> None:
+    def __init__(self, lab: Ground, options: Iterable[str], version: Runnable = CHECKOUT) -> None:
         self.lab = lab
         self.options = list(options)
-        self.version = Version(REPOSITORY)
+        self.version = version
 
     def command(self) -> list[str]:
         """The words that start it."""
@@ -51,7 +51,7 @@ class BareAgent:
 
     def tcnat(self, *words: str) -> str:
         """Run another command of tcnat's on the node, on the same pins; what it printed."""
-        return self.lab.node.run(PYTHON, "-m", "tcnat", *words, "--pin-path", self.lab.pins)
+        return self.lab.node.run(*self.version.command(), *words, "--pin-path", self.lab.pins)
 
     def filters(self) -> list[str]:
         """The lines in which tc tells of bpf filters on the device that the agent serves, with their programs' ids."""
@@ -100,11 +100,17 @@ class Agent(BareAgent):
     Changes of the Services return when the agent has told that they are in the maps.
     """
 
-    def __init__(self, lab: Ground, services: Iterable[Service] = (), options: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        lab: Ground,
+        services: Iterable[Service] = (),
+        options: Iterable[str] = (),
+        version: Runnable = CHECKOUT,
+    ) -> None:
         self.services = {service.number: service for service in services}
         self.objects = lab.directory / "objects" / "services.json"
         self.objects.parent.mkdir(exist_ok=True)
-        super().__init__(lab, ["--objects", str(self.objects), *options])
+        super().__init__(lab, ["--objects", str(self.objects), *options], version)
         write(self.objects, list(self.services.values()))
         self.start()
 

@@ -16,6 +16,7 @@ from .clients import Tcp, Udp
 from .echo import Echo
 from .lab import Host, Lab
 from .objects import Port, Service
+from .versions import CHECKOUT, Runnable
 
 ECHO_PORT = 7
 ECHO_TARGET = 7007
@@ -76,9 +77,9 @@ class Stage:
 
 
 @contextmanager
-def stage(lab: Lab, options: Iterable[str] = ()) -> Iterator[Stage]:
-    """Echo servers and the agent in a lab that stands already."""
+def stage(lab: Lab, options: Iterable[str] = (), version: Runnable = CHECKOUT) -> Iterator[Stage]:
+    """Echo servers and the agent, of that version, in a lab that stands already."""
     with ExitStack() as stack:
         hosts = [*lab.backends, *(lab.pods or [lab.client])]
         echoes = {host.role: stack.enter_context(Echo(host, host.role, ECHO_TARGET)) for host in hosts}
-        yield Stage(lab, Agent(lab, options=[*PROMPT, *options]), echoes)
+        yield Stage(lab, Agent(lab, options=[*PROMPT, *options], version=version), echoes)

@@ -7,9 +7,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = Path(sys.executable)
+
+
+class Runnable(Protocol):
+    """A tcnat that can be run."""
+
+    def command(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,21 @@ class Version:
         """The words that start this version of ``tcnat``."""
         cache = [f"TCNAT_CACHE={self.cache}"] if self.cache else []
         return ["env", f"--chdir={self.tree}", *cache, str(PYTHON), "-m", "tcnat"]
+
+
+CHECKOUT = Version(REPOSITORY)
+"""The tree that is tested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A tcnat that is there already, by the words that start it."""
+
+    words: tuple[str, ...]
+
+    def command(self) -> list[str]:
+        """The words that start it."""
+        return list(self.words)
 
 
 def variant(directory: Path, edits: Mapping[str, Mapping[str, str]], cache: Path) -> Version:

@@ -1,0 +1,1 @@
+"""In the bundle: the client's package without importing all that it holds."""

@@ -1,0 +1,1 @@
+"""In the bundle: the package without importing all that it holds."""

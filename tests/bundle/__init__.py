@@ -1,0 +1,1 @@
+"""The bundle at work where there is nothing else."""
