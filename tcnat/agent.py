@@ -21,7 +21,6 @@ from types import FrameType
 from tcnat import datapath, health, metrics
 from tcnat.cleanup import cleanup
 from tcnat.config import AgentConfig
-from tcnat.devices import Patterns
 from tcnat.errors import TcnatError
 from tcnat.filters import Role
 from tcnat.handover import Handover
@@ -38,6 +37,7 @@ from tcnat.model import ServicePortName
 from tcnat.notes import write_news
 from tcnat.objects import Object, ObjectRef
 from tcnat.pace import Pace
+from tcnat.patterns import Patterns
 from tcnat.settings import Settings
 from tcnat.sizing import map_entries
 from tcnat.sources import Source

@@ -1,4 +1,4 @@
-"""pyroute2's message classes for links and traffic control, without the rest of pyroute2. Its only importer.
+"""pyroute2's message classes for links, routes and traffic control, without the rest of pyroute2. Its only importer.
 
 Whatever one imports of pyroute2, its package first imports every protocol that it knows, a database and asyncio: 20 MB
 of resident memory and 0.2 s, much for an agent that is to be a small guest. The few modules that are needed here do not
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tcnat.lean import without_running
 
-__all__ = ["RouteMarshal", "codes", "ifinfmsg", "rtnl", "tcmsg"]
+__all__ = ["RouteMarshal", "codes", "ifinfmsg", "rtmsg", "rtnl", "tcmsg"]
 
 
 with without_running("pyroute2"):
@@ -17,6 +17,7 @@ with without_running("pyroute2"):
     from pyroute2.netlink import rtnl
     from pyroute2.netlink.marshal import Marshal
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 
@@ -26,6 +27,8 @@ class RouteMarshal(Marshal):  # type: ignore[misc]  # pyroute2 has no types
     msg_map = {  # noqa: RUF012
         rtnl.RTM_NEWLINK: ifinfmsg,
         rtnl.RTM_DELLINK: ifinfmsg,
+        rtnl.RTM_NEWROUTE: rtmsg,
+        rtnl.RTM_DELROUTE: rtmsg,
         rtnl.RTM_NEWQDISC: tcmsg,
         rtnl.RTM_DELQDISC: tcmsg,
         rtnl.RTM_NEWTFILTER: tcmsg,

@@ -124,7 +124,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("service-proxy-name", str, "", "Serve the Services with this label value of "
             "service.kubernetes.io/service-proxy-name, and not those without it.", "NAME"),
     Setting("network-device", values.name, (), "Devices that face the network (eth0).", "NAME..."),
-    Setting("workload-device", values.name, (), "Devices that face workloads (veth*).", "PATTERN..."),
+    Setting("workload-device", values.name, (), "Devices that face workloads: by name (veth*), as ports of a bridge "
+            "(bridge:cni0), or by the host routes to pods (route:10.244.0.0/16).", "PATTERN..."),
     Setting("hostname-override", str, "", "The node's name; the default is the host's name.", "NAME"),
     Setting("cluster-cidr", values.cidr, (), "The networks of the pods.", "CIDR,..."),
     Setting("masquerade-all", values.switch, "false", "Masquerade everything that is sent to a ClusterIP."),

@@ -1,47 +1,17 @@
-"""Which devices tcnat serves, as they come, go and change their names.
-
-:class:`DeviceTable` turns what netlink says of links into what is to be done, and is pure; :class:`DeviceWatcher` feeds
-one from a thread of its own.
+"""Which devices tcnat serves, as they come, go and change: turns news of links and of routes to them into what is to be
+done. Pure; :class:`tcnat.watcher.DeviceWatcher` feeds it.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import select
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv6Address
 
-from tcnat.errors import TcnatError
-from tcnat.filters import ARPHRD_LOOPBACK, Role
-from tcnat.links import FilterLost, Link, LinkGone, LinkMessage, ListingEnd, Overrun
-from tcnat.monitor import LinkMonitor
-
-log = logging.getLogger(__name__)
-
-BRIDGE = "bridge:"
-RETRY = 1.0
-"""Seconds before a monitor that failed is opened again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patterns:
-    """Which devices face what. ``network`` holds exact names; ``workload`` shell patterns for names ("veth*"), and
-    after "bridge:" for the bridge whose ports are meant ("bridge:cni0"). A device in both faces the network."""
-
-    network: tuple[str, ...] = ()
-    workload: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for pattern in (*self.network, *self.workload):
-            if not pattern or pattern == BRIDGE:
-                raise TcnatError(f"device pattern {pattern!r} names no device")
-        for name in self.network:
-            if any(character in name for character in "*?[/"):
-                raise TcnatError(f"--network-device {name}: give the exact name of a device, without patterns")
+from tcnat.filters import Role
+from tcnat.links import FilterLost, HostRoute, Link, LinkGone, ListingEnd, Message
+from tcnat.patterns import Patterns, role_of
 
 
 class Change(StrEnum):
@@ -72,22 +42,6 @@ class Listed:
 Event = DeviceEvent | Listed
 
 
-def role_of(link: Link, patterns: Patterns, master: str = "") -> Role | None:
-    """What a device faces by the patterns, None if it is not meant; ``master`` is the name of the bridge it is a port
-    of. No pattern means a loopback device: only its exact name does."""
-    if link.name in patterns.network:
-        return Role.NETWORK
-    if link.type != ARPHRD_LOOPBACK and any(_matches(link.name, master, pattern) for pattern in patterns.workload):
-        return Role.WORKLOAD
-    return None
-
-
-def _matches(name: str, master: str, pattern: str) -> bool:
-    if pattern.startswith(BRIDGE):
-        return bool(master) and fnmatchcase(master, pattern.removeprefix(BRIDGE))
-    return fnmatchcase(name, pattern)
-
-
 class DeviceTable:
     """What is known of the links, and the events that follow from news of them."""
 
@@ -95,18 +49,22 @@ class DeviceTable:
         self._patterns = patterns
         self._links: dict[int, Link] = {}
         self._roles: dict[int, Role] = {}
+        self._routes = RouteTable(patterns)
         self._listed: set[int] | None = None
 
     def begin_listing(self) -> None:
         """A full listing follows: what it does not tell of is gone."""
         self._listed = set()
+        self._routes.begin_listing()
 
-    def take(self, message: LinkMessage) -> list[Event]:
+    def take(self, message: Message) -> list[Event]:
         """The events that follow from a message, in order."""
         if isinstance(message, Link):
             return list(self._is_there(message))
         if isinstance(message, LinkGone):
             return list(self._is_gone(message.index))
+        if isinstance(message, HostRoute):
+            return list(self._judge_all(self._routes.take(message)))
         if isinstance(message, FilterLost):
             return list(self._lost_a_filter(message.index))
         return list(self._is_listed(message))
@@ -117,6 +75,8 @@ class DeviceTable:
         listing = self._listed is not None
         if self._listed is not None:
             self._listed.add(link.index)
+        if not link.up:
+            self._routes.forget(link.index)
         changed = known is None or (known.name, known.type) != (link.name, link.type)
         yield from self._judge(link, anew=listing or changed)
         if known is None or known.name != link.name:
@@ -125,6 +85,7 @@ class DeviceTable:
     def _is_gone(self, index: int) -> Iterable[Event]:
         link = self._links.pop(index, None)
         role = self._roles.pop(index, None)
+        self._routes.forget(index)
         if self._listed is not None:
             self._listed.discard(index)
         if link and role:
@@ -142,11 +103,18 @@ class DeviceTable:
         for index in self._links.keys() - self._listed:
             yield from self._is_gone(index)
         self._listed = None
+        yield from self._judge_all(self._routes.end_listing())
         yield Listed()
+
+    def _judge_all(self, indices: Iterable[int]) -> Iterable[Event]:
+        for index in indices:
+            if index in self._links:
+                yield from self._judge(self._links[index], anew=False)
 
     def _judge(self, link: Link, *, anew: bool) -> Iterable[Event]:
         master = self._links.get(link.master)
-        role = role_of(link, self._patterns, master.name if master else "")
+        routed = self._routes.point_to(link.index)
+        role = role_of(link, self._patterns, master.name if master else "", routed=routed)
         before = self._roles.get(link.index)
         if role is None:
             if before is not None:
@@ -161,80 +129,46 @@ class DeviceTable:
             yield from self._judge(port, anew=False)
 
 
-class DeviceWatcher:
-    """Calls ``on_event`` for each event, from a thread of its own, from :meth:`start` to :meth:`stop`.
+RouteKey = tuple[IPv4Address | IPv6Address, int]
+"""A route's destination and metric: there is one such route at most."""
 
-    First come the devices that are there, then :class:`Listed`, then what changes. When the kernel had to drop news, or
-    on :meth:`resync`, all that is there is told of once more."""
 
-    def __init__(self, patterns: Patterns, on_event: Callable[[Event], None], netns: str | None = None) -> None:
-        self._table = DeviceTable(patterns)
-        self._on_event = on_event
-        self._netns = netns
-        self._thread = threading.Thread(target=self._run, name="devices", daemon=True)
-        self._stopping = False
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+class RouteTable:
+    """The host routes that the patterns mean, and to which devices they point (by index)."""
 
-    def start(self) -> None:
-        """Open the monitor (TcnatError if that cannot be) and begin."""
-        self._monitor = LinkMonitor(self._netns)
-        self._thread.start()
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+        self._devices: dict[RouteKey, int] = {}
+        self._listed: set[RouteKey] | None = None
 
-    def resync(self) -> None:
-        """Have everything listed once more; returns at once."""
-        os.write(self._wake_write, b"r")
+    def begin_listing(self) -> None:
+        """See :meth:`DeviceTable.begin_listing`."""
+        self._listed = set()
 
-    def stop(self) -> None:
-        """End the thread; nothing is called any longer when this returns."""
-        self._stopping = True
-        os.write(self._wake_write, b"s")
-        self._thread.join()
-        self._monitor.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+    def end_listing(self) -> set[int]:
+        """Forget what was not listed; the devices that this concerns."""
+        gone = self._devices.keys() - (self._listed or set())
+        self._listed = None
+        return {self._devices.pop(key) for key in gone}
 
-    def _run(self) -> None:
-        while not self._stopping:
-            try:
-                self._begin_listing()
-                self._follow()
-            except Overrun:
-                log.info("devices changed faster than could be followed: listing them anew")
-            except OSError as error:
-                log.error("network devices cannot be followed: %s; trying again", error.strerror)
-                self._pause()
-            self._reopen()
+    def take(self, route: HostRoute) -> set[int]:
+        """Note a route; the devices that this concerns. One that replaces another is the only news of that."""
+        if not self._patterns.mean(route.address):
+            return set()
+        key = route.address, route.metric
+        before = self._devices.get(key)
+        if route.gone:
+            return {self._devices.pop(key)} if before == route.index else set()
+        if self._listed is not None:
+            self._listed.add(key)
+        self._devices[key] = route.index
+        return {route.index} if before is None else {route.index, before}
 
-    def _follow(self) -> None:
-        """Take messages until the watcher is told to stop or to list anew."""
-        poll = select.poll()
-        poll.register(self._monitor, select.POLLIN)
-        poll.register(self._wake_read, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._wake_read in ready:
-                os.read(self._wake_read, 64)
-                return
-            for message in self._monitor.read():
-                for event in self._table.take(message):
-                    self._on_event(event)
-                if isinstance(message, ListingEnd) and not message.whole:
-                    self._begin_listing()
+    def forget(self, index: int) -> None:
+        """The device is down or gone, and its routes with it: the kernel does not tell of each."""
+        for key in [key for key, device in self._devices.items() if device == index]:
+            del self._devices[key]
 
-    def _reopen(self) -> None:
-        """A new monitor: whatever the old one still held is overtaken by the listing that begins next."""
-        self._monitor.close()
-        while not self._stopping:
-            try:
-                self._monitor = LinkMonitor(self._netns)
-                return
-            except (OSError, TcnatError) as error:
-                log.error("network devices cannot be followed: %s; trying again", error)
-                self._pause()
-
-    def _pause(self) -> None:
-        select.select([self._wake_read], [], [], RETRY)
-
-    def _begin_listing(self) -> None:
-        self._table.begin_listing()
-        self._monitor.request_listing()
+    def point_to(self, index: int) -> bool:
+        """Whether there is a route to the device."""
+        return index in self._devices.values()

@@ -9,10 +9,12 @@ from queue import Empty, SimpleQueue
 from threading import Event as Flag
 
 from tcnat.attach import Attacher, DeviceVanished
-from tcnat.devices import Change, DeviceEvent, DeviceWatcher, Event, Listed, Patterns
+from tcnat.devices import Change, DeviceEvent, Event, Listed
 from tcnat.errors import TcnatError
 from tcnat.filters import Programs, Role
 from tcnat.links import Link
+from tcnat.patterns import Patterns
+from tcnat.watcher import DeviceWatcher
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,10 @@
-"""What rtnetlink knows of devices and filters, in tcnat's words. Pure; :mod:`tcnat.netlink` talks to the kernel."""
+"""What rtnetlink knows of devices, filters and routes, in tcnat's words. Pure; :mod:`tcnat.netlink` asks the kernel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address
 
 from tcnat.errors import TcnatError
 
@@ -30,13 +31,14 @@ class Hook(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Link:
     """A network device. ``type`` is its ARPHRD number, ``kind`` the driver's name ("veth", "" for hardware),
-    ``master`` the index of its bridge or bond (0: none)."""
+    ``master`` the index of its bridge or bond (0: none), ``up`` whether it is set up, with carrier or without."""
 
     index: int
     name: str
     type: int
     kind: str = ""
     master: int = 0
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,18 @@ class FilterLost:
     index: int
 
 
-LinkMessage = Link | LinkGone | FilterLost | ListingEnd
+@dataclass(frozen=True, slots=True)
+class HostRoute:
+    """A route of the main table to one address, straight to a device (by its index), without a gateway; ``gone``: it
+    was deleted."""
+
+    address: IPv4Address | IPv6Address
+    index: int
+    metric: int = 0
+    gone: bool = False
+
+
+Message = Link | LinkGone | FilterLost | HostRoute | ListingEnd
 
 
 @dataclass(frozen=True, slots=True)

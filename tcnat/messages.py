@@ -12,6 +12,7 @@ from typing import Any
 from tcnat.codecs import tcmsg
 from tcnat.links import Filter, Hook, Link
 
+IFF_UP = 1
 _TC_H_CLSACT = 0xFFFFFFF1
 _CLSACT_HANDLE = 0xFFFF0000
 _TCA_BPF_FLAG_ACT_DIRECT = 1
@@ -62,6 +63,7 @@ def link_of(message: Any) -> Link:
         type=message["ifi_type"],
         kind=message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
         master=message.get_attr("IFLA_MASTER") or 0,
+        up=bool(message["flags"] & IFF_UP),
     )
 
 

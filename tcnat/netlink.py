@@ -19,7 +19,7 @@ from typing import Any
 
 from tcnat.codecs import RouteMarshal, codes, ifinfmsg, rtnl, tcmsg
 from tcnat.links import Filter, Hook, Link, NetlinkFailure, Qdisc
-from tcnat.messages import bpf_message, clsact_message, filter_message, filter_of, link_of, number, tc_message
+from tcnat.messages import IFF_UP, bpf_message, clsact_message, filter_message, filter_of, link_of, number, tc_message
 from tcnat.netns import entered
 from tcnat.prepared import Prepared, error_in, split
 
@@ -29,7 +29,6 @@ DUMP_TRIES = 5
 """How often a listing is asked for again that the kernel says changed under its hands."""
 RECEIVE = 1 << 17
 """Bytes that one message from the kernel may have."""
-_IFF_UP = 1
 _SIOCGIFINDEX = 0x8933
 
 
@@ -73,7 +72,7 @@ class Netlink:
         self._request(f"veth pair {name}", rtnl.RTM_NEWLINK, codes.NLM_F_CREATE | codes.NLM_F_EXCL, message)
         for device in (name, peer):
             message = ifinfmsg()
-            message["index"], message["flags"], message["change"] = self.link(device).index, _IFF_UP, _IFF_UP
+            message["index"], message["flags"], message["change"] = self.link(device).index, IFF_UP, IFF_UP
             self._request(f"network device {device}", rtnl.RTM_NEWLINK, 0, message)
 
     def qdiscs(self) -> list[Qdisc]:

@@ -97,7 +97,7 @@ class Calico:
     link-local address; all host ends have the same MAC address. (It also sets rp_filter to 1, as nodes do here anyway.)
     """
 
-    pattern: str = "cali*"
+    pattern: str = "route:10.244.0.0/16"
 
     def prepare(self, node: Host, network: Network, mtu: int) -> None:
         """Nothing."""

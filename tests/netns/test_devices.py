@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tcnat.attach import Attacher, Role
-from tcnat.devices import Change, DeviceEvent, DeviceWatcher, Event, Listed, Patterns
+from tcnat.devices import Change, DeviceEvent, Event, Listed
 from tcnat.errors import TcnatError
 from tcnat.keeper import DeviceKeeper
 from tcnat.links import Overrun
-from tcnat.monitor import LinkMonitor
+from tcnat.monitor import DeviceMonitor
 from tcnat.netlink import Netlink
+from tcnat.patterns import Patterns
+from tcnat.watcher import DeviceWatcher
 from tests.lab.commands import PATIENCE, wait_until
 from tests.lab.namespace import Namespace
 from tests.netns.filtering import Loaded, qdiscs, shown, tc, veth_namespace
@@ -142,9 +144,9 @@ class TestWatcher:
                 go_on.get(timeout=20)
 
         overruns = []
-        really = LinkMonitor.read
+        really = DeviceMonitor.read
 
-        def count(monitor: LinkMonitor):
+        def count(monitor: DeviceMonitor):
             monitor._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             try:
                 return really(monitor)
@@ -152,7 +154,7 @@ class TestWatcher:
                 overruns.append(True)
                 raise
 
-        monkeypatch.setattr(LinkMonitor, "read", count)
+        monkeypatch.setattr(DeviceMonitor, "read", count)
         watcher = DeviceWatcher(PATTERNS, hold_up, str(netns.path))
         watcher.start()
         assert set(events.listed()) == {("came", "eth0")}  # a change of its state may tell of it again
@@ -204,6 +206,87 @@ class TestWatcher:
         watcher.start()
         watcher.stop()
         assert _descriptors() == before
+
+
+ROUTED = Patterns(("eth0",), ("route:10.244.0.0/16", "route:fd44::/48"))
+NEAR, FAR = "10.244.1.5", "fd44::5"
+
+
+class TestRoutes:
+    """Devices that are meant because a host route points to them."""
+
+    @pytest.fixture
+    def followed(self, netns: Namespace) -> Iterator[Followed]:
+        netns.ip("link add cali1 up type veth peer name pod1", "link add cali2 up type veth peer name pod2")
+        events = Followed()
+        watcher = DeviceWatcher(ROUTED, events.put, str(netns.path))
+        watcher.start()
+        assert set(events.listed()) == {("came", "eth0")}
+        yield events
+        watcher.stop()
+
+    @pytest.mark.parametrize(
+        "route",
+        [
+            pytest.param(f"{NEAR}/32 dev cali1 scope link", id="as Calico has it"),
+            pytest.param(f"{NEAR}/32 dev cali1 scope host", id="as the ptp plugin has it"),
+            pytest.param(f"{FAR}/128 dev cali1 metric 1024", id="IPv6"),
+        ],
+    )
+    def test_the_route_comes_and_goes(self, netns, followed, route):
+        netns.ip(f"route add {route}")
+        assert followed.next(1) == [("came", "cali1")]
+        netns.ip(f"route del {route}")
+        assert followed.next(1) == [("left", "cali1")]
+        assert followed.nothing()
+
+    def test_routes_of_other_kinds_mean_nothing(self, netns, followed):
+        netns.ip(
+            "address add 10.244.1.9/32 dev cali1",
+            "address add 10.9.0.1/24 dev cali1",
+            "route add 10.244.1.5/32 via 10.9.0.2 dev cali1",
+            "route add 10.244.2.0/24 dev cali1",
+            "route add 10.10.1.5/32 dev cali1",
+            "route add 10.244.1.6/32 dev cali1 table 100",
+            "route add blackhole 10.244.1.7/32",
+            "route add fd44::/64 dev cali1",
+        )
+        assert followed.nothing()
+
+    def test_a_route_that_is_replaced_moves_to_the_other_device(self, netns, followed):
+        netns.ip(f"route add {NEAR}/32 dev cali1")
+        assert followed.next(1) == [("came", "cali1")]
+        netns.ip(f"route replace {NEAR}/32 dev cali2")
+        assert sorted(followed.next(2)) == [("came", "cali2"), ("left", "cali1")]
+
+    @pytest.mark.parametrize("route", [f"{NEAR}/32", f"{FAR}/128"])
+    def test_a_device_that_is_set_down_loses_its_routes(self, netns, followed, route):
+        netns.ip(f"route add {route} dev cali1")
+        assert followed.next(1) == [("came", "cali1")]
+        netns.ip("link set cali1 down")
+        assert followed.next(1) == [("left", "cali1")]
+        netns.ip("link set cali1 up", f"route add {route} dev cali1")
+        assert followed.next(1) == [("came", "cali1")]
+
+    def test_a_device_goes_with_its_routes(self, netns, followed):
+        netns.ip(f"route add {NEAR}/32 dev cali1", f"route add {FAR}/128 dev cali1", "link del cali1")
+        told = followed.next(2)
+        assert told[0] == ("came", "cali1")
+        assert told[1][0] in {"gone", "left"}
+
+    def test_what_is_there_is_found_by_its_routes(self, netns):
+        netns.ip(
+            *(f"link add cali{n} up type veth peer name pod{n}" for n in range(60)),
+            *(f"route add 10.244.1.{n}/32 dev cali{n}" for n in range(0, 40)),
+            *(f"route add fd44::{n}/128 dev cali{n}" for n in range(30, 60)),
+        )
+        events = Followed()
+        watcher = DeviceWatcher(ROUTED, events.put, str(netns.path))
+        watcher.start()
+        assert {name for _, name in events.listed()} == {"eth0", *(f"cali{n}" for n in range(60))}
+        watcher.resync()
+        assert {name for _, name in events.listed()} == {"eth0", *(f"cali{n}" for n in range(60))}
+        watcher.stop()
 
 
 def _descriptors() -> int:
