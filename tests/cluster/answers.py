@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Callable
 
 from tcnat.layout import Family
@@ -14,6 +15,8 @@ TRIES = 40
 """Of three backends that are chosen by chance, one is then missed in three of ten million times."""
 NO_ANSWER = "no answer"
 SECONDS_WITHOUT_ANSWER = 3
+HEAR_ALL_ERRORS = {Family.IPV4: (socket.IPPROTO_IP, 11), Family.IPV6: (socket.IPPROTO_IPV6, 25)}
+"""IP_RECVERR and IPV6_RECVERR (linux/in.h, linux/in6.h): else UDP sockets keep silent about what is out of reach."""
 
 
 def tcp_answers(host: Namespace, to: Addresses, family: Family, port: int) -> list[str]:
@@ -32,6 +35,7 @@ def udp_answers(host: Namespace, to: Addresses, family: Family, port: int) -> li
     def ask() -> str:
         with Udp(host, to, family, port) as client:
             client.socket.settimeout(SECONDS_WITHOUT_ANSWER)
+            client.socket.setsockopt(*HEAR_ALL_ERRORS[family], 1)
             return client.ask(b"question" * 4)
 
     return _answers(ask)

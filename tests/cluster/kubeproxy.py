@@ -12,20 +12,31 @@ from tests.lab.lab import Host, Lab
 from .apiserver import ApiServer
 from .binaries import Binaries
 
-GATES = "IPv6DualStack=true"
 HEALTH_PORT, METRICS_PORT = 10256, 10249
 NODE = "kube-proxy"
 """The node's name; it waits for a Node object of that name before it does anything."""
-_QUEUED = re.compile(r"^kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds (\S+)$", re.MULTILINE)
-_SYNCED = re.compile(r"^kubeproxy_sync_proxy_rules_last_timestamp_seconds (\S+)$", re.MULTILINE)
+_TIMES = {
+    name: re.compile(rf"^kubeproxy_sync_proxy_rules_{metric}_seconds (\S+)$", re.MULTILINE)
+    for name, metric in (("queued", "last_queued_timestamp"), ("last", "last_timestamp"))
+}
 
 
 class KubeProxy:
     """kube-proxy in iptables mode; in step with what the API server had when the constructor returns."""
 
     def __init__(
-        self, lab: Lab, host: Host, server: ApiServer, binaries: Binaries, min_sync_period: str = "0s", wait: float = 60
+        self,
+        lab: Lab,
+        host: Host,
+        server: ApiServer,
+        binaries: Binaries,
+        *,
+        dual_stack: bool = True,
+        min_sync_period: str = "0s",
+        wait: float = 60,
     ) -> None:
+        """``wait``: seconds that the first sync may take. With ``dual_stack`` the families sync one after the other, and
+        :meth:`synced` may mean only one of them."""
         self.host = host
         kubeconfig: Path = server.kubeconfig
         self.program: Program = lab.start(
@@ -34,7 +45,7 @@ class KubeProxy:
             f"--kubeconfig={kubeconfig}",
             f"--hostname-override={NODE}",
             "--proxy-mode=iptables",
-            f"--feature-gates={GATES}",
+            f"--feature-gates=IPv6DualStack={str(dual_stack).lower()}",
             f"--iptables-min-sync-period={min_sync_period}",
             "--conntrack-max-per-core=0",
             "--conntrack-min=0",
@@ -44,14 +55,28 @@ class KubeProxy:
         )
         self.program.wait_for(self.synced, "kube-proxy's first sync", timeout=wait)
 
+    def last_sync(self) -> float:
+        """When it last wrote all its rules, in seconds since the epoch; 0: never, or it does not say."""
+        found = self._metrics()
+        return found["last"]
+
     def synced(self) -> bool:
-        """Whether it has written its rules since it last was told of a change."""
+        """Whether it has written its rules since it was last told of a change."""
+        found = self._metrics()
+        return 0 < found["last"] >= found["queued"]
+
+    def wait_for_sync(self, since: float, timeout: float) -> None:
+        """Wait until it has heard of a change made at ``since``, and has written all its rules."""
+        self.program.wait_for(lambda: self._metrics()["queued"] > since and self.synced(), "kube-proxy's sync", timeout)
+
+    def _metrics(self) -> dict[str, float]:
+        """When it was last told of a change (``queued``), and when it last ended a sync (``last``)."""
         try:
             said = self.ask(METRICS_PORT, "/metrics")
         except OSError:
-            return False
-        queued, synced = _QUEUED.search(said), _SYNCED.search(said)
-        return bool(queued and synced and float(synced[1]) > 0 and float(synced[1]) >= float(queued[1]))
+            said = ""
+        found = {name: pattern.search(said) for name, pattern in _TIMES.items()}
+        return {name: float(match[1]) if match else 0.0 for name, match in found.items()}
 
     def ask(self, port: int, path: str) -> str:
         """The body of what one of its HTTP servers answers. OSError when nobody listens."""

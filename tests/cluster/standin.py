@@ -11,13 +11,15 @@ import json
 import ssl
 import subprocess
 import threading
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -48,6 +50,14 @@ class Faults:
     """Path -> the status of every answer."""
 
 
+class Told(NamedTuple):
+    """What watches tell of a change."""
+
+    version: int
+    type: str
+    object: dict[str, Any]
+
+
 class StandIn:
     """The server's state. Objects are kept by collection path and (namespace, name)."""
 
@@ -60,7 +70,8 @@ class StandIn:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.changed = threading.Condition()
         self._objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-        self._events: list[tuple[int, str, str, dict[str, Any]]] = []
+        self._events: dict[str, list[Told]] = defaultdict(list)
+        self._sorted: dict[str, list[dict[str, Any]]] = {}
         self.closed = False
         self.epoch = 0
         """Goes up to end all watches that are open."""
@@ -74,18 +85,20 @@ class StandIn:
                 meta["resourceVersion"] = str(self.version)
                 key = (meta.get("namespace", ""), meta["name"])
                 known = self._objects.setdefault(path, {})
-                self._events.append((self.version, path, "MODIFIED" if key in known else "ADDED", each))
+                self._events[path].append(Told(self.version, "MODIFIED" if key in known else "ADDED", each))
                 known[key] = each
+            self._sorted.pop(path, None)
             self.changed.notify_all()
 
     def delete(self, path: str, namespace: str, name: str, *, silently: bool = False) -> None:
         """Delete an object; ``silently``: no watch tells of it."""
         with self.changed:
             gone = self._objects[path].pop((namespace, name))
+            self._sorted.pop(path, None)
             self.version += 1
             gone = {**gone, "metadata": {**gone["metadata"], "resourceVersion": str(self.version)}}
             if not silently:
-                self._events.append((self.version, path, "DELETED", gone))
+                self._events[path].append(Told(self.version, "DELETED", gone))
             self.changed.notify_all()
 
     def end_watches(self) -> None:
@@ -97,12 +110,16 @@ class StandIn:
     def items(self, path: str, selector: str) -> list[dict[str, Any]]:
         """The collection's objects that a label selector takes, by name."""
         with self.changed:
-            known = self._objects.get(_stored(path), {})
-            return [known[key] for key in sorted(known) if _selected(known[key], selector)]
+            stored = _stored(path)
+            known = self._objects.get(stored, {})
+            if stored not in self._sorted:
+                self._sorted[stored] = [known[key] for key in sorted(known)]
+            return [each for each in self._sorted[stored] if _selected(each, selector)]
 
-    def events_after(self, version: int, path: str) -> list[tuple[int, str, dict[str, Any]]]:
+    def events_after(self, version: int, path: str) -> list[Told]:
         """What a watch from there has to tell."""
-        return [(at, kind, each) for at, where, kind, each in self._events if where == _stored(path) and at > version]
+        events = self._events[_stored(path)]
+        return events[bisect_right(events, version, key=lambda each: each.version) :]
 
     def count(self, path: str, *, watch: bool) -> int:
         """How many lists, or watches, of a collection there were."""
@@ -204,10 +221,10 @@ class _Handler(BaseHTTPRequestHandler):
             with state.changed:
                 state.changed.wait_for(partial(self._has_news, path, told, epoch), timeout=30)
                 events = state.events_after(told, path)
-            for at, kind, each in events:
-                told = at
-                if not state.faults.hang and _selected(each, selector):
-                    self._line({"type": kind, "object": each})
+            for event in events:
+                told = event.version
+                if not state.faults.hang and _selected(event.object, selector):
+                    self._line({"type": event.type, "object": event.object})
 
     def _has_news(self, path: str, told: int, epoch: int) -> bool:
         return self.state.epoch != epoch or bool(self.state.events_after(told, path))
