@@ -1,13 +1,15 @@
-"""One cluster for all tests here that need a real one."""
+"""One cluster for all tests here that need a real one, and a stand-in server for each of those that do not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from tcnat.sources.kubernetes import reflector
 from tests.lab import Lab
 from tests.lab.agent import BareAgent
 from tests.lab.echo import Echo
@@ -15,7 +17,9 @@ from tests.lab.stage import ECHO_TARGET
 
 from . import binaries
 from .apiserver import ApiServer
+from .following import Following, endpoint_slice, service
 from .objects import node
+from .standin import SERVICES, SLICES_V1, StandIn, serving
 
 NODE = "tcnat"
 """The name of the node that tcnat serves."""
@@ -62,3 +66,33 @@ def new_agent(cluster: Cluster) -> Iterator[Callable[..., BareAgent]]:
     for agent in made:
         agent.stop()
         agent.tcnat("cleanup")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back off and wait as usual, but a hundred times faster."""
+    monkeypatch.setattr(reflector, "FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr(reflector, "LAST_BACK_OFF", 0.05)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a stand-in server's certificate and kubeconfig."""
+    return tmp_path_factory.mktemp("standin")
+
+
+@pytest.fixture
+def server(certificates: Path) -> Iterator[tuple[StandIn, Path]]:
+    """A stand-in server with one Service, and a kubeconfig for it."""
+    with serving(certificates) as (state, kubeconfig):
+        state.put(SERVICES, service())
+        state.put(SLICES_V1, endpoint_slice("10.1.0.1"))
+        yield state, kubeconfig
+
+
+@pytest.fixture
+def following(server: tuple[StandIn, Path]) -> Iterator[Following]:
+    """A source in step with that server."""
+    made = Following(server[1])
+    yield made.synced()
+    made.source.stop()

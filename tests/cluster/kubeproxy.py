@@ -35,7 +35,7 @@ class KubeProxy:
         min_sync_period: str = "0s",
         wait: float = 60,
     ) -> None:
-        """``wait``: seconds that the first sync may take. With ``dual_stack`` the families sync one after the other, and
+        """``wait``: seconds that the first sync may take. With ``dual_stack`` each family syncs for itself, so that
         :meth:`synced` may mean only one of them."""
         self.host = host
         kubeconfig: Path = server.kubeconfig

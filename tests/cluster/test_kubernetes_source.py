@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tcnat.errors import TcnatError
-from tcnat.objects import EndpointSlice, Object, ObjectRef, Service
+from tcnat.objects import EndpointSlice, ObjectRef, Service
 from tcnat.sources.kubernetes import api, discovery, reflector
-from tcnat.sources.kubernetes.source import KubernetesSource
 
+from .following import WEB, WEB_SLICE, Following, endpoint_slice, service
 from .standin import (
     ENDPOINTS,
     NODES,
@@ -22,96 +18,7 @@ from .standin import (
     SLICES_V1BETA1,
     StandIn,
     serving,
-    write_kubeconfig,
 )
-
-WEB = ObjectRef("Service", "shop", "web")
-WEB_SLICE = ObjectRef("EndpointSlice", "shop", "web-1")
-
-
-def service(name: str = "web", **labels: str) -> dict[str, Any]:
-    """A Service as the API server has it."""
-    return {
-        "metadata": {"name": name, "namespace": "shop", "labels": labels},
-        "spec": {
-            "type": "ClusterIP",
-            "clusterIP": "10.96.0.1",
-            "clusterIPs": ["10.96.0.1"],
-            "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
-        },
-    }
-
-
-def endpoint_slice(*addresses: str, name: str = "web-1") -> dict[str, Any]:
-    """A slice of the Service ``web``."""
-    return {
-        "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
-        "addressType": "IPv4",
-        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [address]} for address in addresses],
-    }
-
-
-class Following:
-    """A source at work, and everything that it has told so far."""
-
-    def __init__(self, kubeconfig: Path, proxy_name: str = "") -> None:
-        self.source = KubernetesSource(api.connect(kubeconfig, None), "node-1", proxy_name)
-        self.objects: dict[ObjectRef, Object] = {}
-        self.told: list[ObjectRef] = []
-        self.source.start(lambda: None)
-
-    def poll(self) -> None:
-        for ref, found in self.source.poll(time.monotonic()).items():
-            self.told.append(ref)
-            if found is None:
-                self.objects.pop(ref, None)
-            else:
-                self.objects[ref] = found
-
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        end = time.monotonic() + 15
-        while True:
-            self.poll()
-            if condition():
-                return
-            assert time.monotonic() < end, f"waited in vain for {what}; troubles: {self.source.problems}"
-            time.sleep(0.01)
-
-    def synced(self) -> Following:
-        self.until(lambda: self.source.synced, "the first lists")
-        return self
-
-    def endpoints(self, ref: ObjectRef = WEB_SLICE) -> int:
-        found = self.objects.get(ref)
-        return sum(len(group.endpoints) for group in found.groups) if isinstance(found, EndpointSlice) else -1
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back off and wait as usual, but a hundred times faster."""
-    monkeypatch.setattr(reflector, "FIRST_BACK_OFF", 0.01)
-    monkeypatch.setattr(reflector, "LAST_BACK_OFF", 0.05)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("standin")
-
-
-@pytest.fixture
-def server(certificates: Path) -> Iterator[tuple[StandIn, Path]]:
-    with serving(certificates) as (state, kubeconfig):
-        state.put(SERVICES, service())
-        state.put(SLICES_V1, endpoint_slice("10.1.0.1"))
-        yield state, kubeconfig
-
-
-@pytest.fixture
-def following(server: tuple[StandIn, Path]) -> Iterator[Following]:
-    made = Following(server[1])
-    yield made.synced()
-    made.source.stop()
 
 
 def test_rule_9_nothing_is_synced_before_services_and_endpoints_are_listed(server: tuple[StandIn, Path]) -> None:
@@ -280,35 +187,6 @@ def test_rule_38_an_upgraded_server_is_asked_again_what_it_has(server: tuple[Sta
     made.source.stop()
 
 
-def test_an_expired_token_is_read_again_from_the_kubeconfig(server: tuple[StandIn, Path], following: Following) -> None:
-    state, kubeconfig = server
-    port = int(kubeconfig.read_text().split("127.0.0.1:")[1].split()[0].strip("'\""))
-    state.token = "rotated"
-    write_kubeconfig(kubeconfig.parent, port, kubeconfig.parent / "server.crt", "rotated")
-    state.end_watches()
-    state.put(SERVICES, service("other"))
-    following.until(lambda: ObjectRef("Service", "shop", "other") in following.objects, "the change")
-    write_kubeconfig(kubeconfig.parent, port, kubeconfig.parent / "server.crt")
-
-
-def test_a_kubeconfig_that_is_half_written_just_then_is_read_when_it_is_whole(
-    server: tuple[StandIn, Path], following: Following
-) -> None:
-    state, kubeconfig = server
-    whole = kubeconfig.read_text()
-    kubeconfig.write_text("")
-    state.token = "rotated"
-    state.end_watches()
-
-    def unread() -> int:
-        return sum("cannot be read again" in str(problem) for problem in following.source.problems)
-
-    following.until(lambda: unread() == 3, "the troubles")
-    kubeconfig.write_text(whole.replace("secret", "rotated"))
-    following.until(lambda: not following.source.problems, "the troubles' end")
-    kubeconfig.write_text(whole)
-
-
 def test_a_missing_right_is_named(server: tuple[StandIn, Path]) -> None:
     state, kubeconfig = server
     state.faults.status[SLICES_V1] = 403
@@ -341,23 +219,3 @@ def test_an_object_that_cannot_be_right_is_told_and_its_last_state_stays(
     state.put(SLICES_V1, endpoint_slice("10.1.0.1", "10.1.0.2"))
     following.until(lambda: following.endpoints() == 2, "the mended object")
     assert not following.source.problems
-
-
-def test_a_wrong_certificate_is_a_trouble_and_no_crash(server: tuple[StandIn, Path], tmp_path: Path) -> None:
-    _, kubeconfig = server
-    port = int(kubeconfig.read_text().split("127.0.0.1:")[1].split()[0].strip("'\""))
-    with serving(tmp_path) as (_, _):
-        wrong = write_kubeconfig(tmp_path, port, tmp_path / "server.crt")
-        made = Following(wrong)
-        made.until(lambda: made.source.problems, "the trouble")
-        assert "certificate" in str(made.source.problems[0]).lower()
-        made.source.stop()
-
-
-@pytest.mark.parametrize("content", [None, "{", "apiVersion: v1\nkind: Config\n"])
-def test_a_kubeconfig_that_cannot_be_used_is_one_clear_error(tmp_path: Path, content: str | None) -> None:
-    path = tmp_path / "kubeconfig"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(TcnatError, match=str(path)):
-        api.connect(path, None)
