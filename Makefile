@@ -65,7 +65,7 @@ setup-vm: setup
 test-vm: setup-vm
 
 .PHONY: setup-bench
-setup-bench: setup
+setup-bench: setup-cluster
 	@scripts/install-packages bench bundle
 
 bench: setup-bench

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from . import agent, bundle, devices, programs, replay, traffic
+from . import agent, bundle, devices, kubernetes, programs, replay, traffic
 from .figures import Figure, table
 
-PARTS = ["agent", "changes", "traffic", "devices", "replay", "programs", "bundle"]
+PARTS = ["agent", "changes", "kubernetes", "traffic", "devices", "replay", "programs", "bundle"]
 REPORT = Path("build/bench.json")
 
 
@@ -27,6 +27,7 @@ def main(runs: int, seconds: float, only: tuple[str, ...]) -> None:
     parts: dict[str, Callable[[], list[Figure]]] = {
         "agent": lambda: agent.starts(runs),
         "changes": lambda: [agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)],
+        "kubernetes": lambda: kubernetes.figures(runs),
         "traffic": lambda: traffic.compare(runs, seconds),
         "devices": lambda: devices.attaching(runs),
         "replay": lambda: replay.figures(runs),

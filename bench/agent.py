@@ -6,8 +6,8 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tcnat.layout import Family, service_key
@@ -18,6 +18,7 @@ from tests.lab.versions import CHECKOUT
 
 from .figures import Figure
 from .objects import as_list, cluster_ip, file_name, made_up_endpoints, service, write, write_directory
+from .processes import resident
 
 TCNAT = tuple(CHECKOUT.command())
 PATIENCE = 120.0
@@ -26,15 +27,20 @@ SETTLE = 2.0
 
 
 class Run:
-    """One agent in a lab's client, on objects at ``path``; ``program``: the words that start tcnat."""
+    """One agent in a lab's client, with the options that name its source; ``program``: the words that start tcnat."""
 
-    def __init__(self, lab: Lab, path: Path, program: Sequence[str] = TCNAT) -> None:
+    def __init__(self, lab: Lab, source: Sequence[str], program: Sequence[str] = TCNAT) -> None:
         self._lab = lab
         self.began = time.monotonic()
-        options = ["--network-device", "eth0", "--pin-path", str(lab.pins), "--sync-period", "1h"]
-        words = [*program, "agent", "--datapath=tc", "--objects", str(path), *options]
+        options = ["--network-device", "eth0", "--pin-path", str(lab.pins), *source]
+        words = [*program, "agent", "--datapath=tc", *options]
         self._process = subprocess.Popen(lab.client.command(words), stderr=subprocess.PIPE, text=True)
         self.seconds_to_sync = self._first_sync()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
 
     def _first_sync(self) -> float:
         """Seconds from the process's start to the word that the maps are written."""
@@ -46,15 +52,9 @@ class Run:
             said.append(line)
         raise RuntimeError(f"the agent ended with {self._process.wait()} before its first sync: {''.join(said)}")
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
     def resident(self) -> float:
         """Resident memory in MB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return resident(self.pid)
 
     def stop(self) -> None:
         """End it and take its pins away."""
@@ -64,13 +64,18 @@ class Run:
 
 
 @contextmanager
-def running(lab: Lab, path: Path, program: Sequence[str] = TCNAT) -> Iterator[Run]:
-    """An agent that ends with the block."""
-    run = Run(lab, path, program)
+def following(lab: Lab, *source: str, program: Sequence[str] = TCNAT) -> Iterator[Run]:
+    """An agent that ends with the block; ``source``: the options that name where its objects come from."""
+    run = Run(lab, source, program)
     try:
         yield run
     finally:
         run.stop()
+
+
+def running(lab: Lab, path: Path, program: Sequence[str] = TCNAT) -> AbstractContextManager[Run]:
+    """An agent on a file or directory of objects, that ends with the block."""
+    return following(lab, "--objects", str(path), "--sync-period", "1h", program=program)
 
 
 def starts(runs: int) -> list[Figure]:
@@ -86,7 +91,7 @@ def starts(runs: int) -> list[Figure]:
                 with running(lab, path) as run:
                     seconds[count].append(run.seconds_to_sync)
                     time.sleep(SETTLE)
-                    memory[count].append(run.resident())
+                    memory[count].append(resident(run.pid))
     return [
         Figure("agent's resident memory, 10 Services", "MB", tuple(memory[10]), at_most=48),
         Figure("agent's resident memory, 5,000 x 3", "MB", tuple(memory[5000]), at_most=80),
@@ -112,14 +117,19 @@ def changes(count: int, runs: int, at_most: float) -> Figure:
 
 
 def _change(lab: Lab, directory: Path, number: int, change: int) -> float:
-    services = open_pinned(lab.pins)[Family.IPV4].maps["services"]
-    key = service_key(parse_address(cluster_ip(number)), 80, Protocol.TCP)
-    before = services.lookup(key)
     data = as_list([service(number, made_up_endpoints(number, change=change))])
     fresh = directory.parent / file_name(number)
     fresh.write_bytes(data)
+    return until_in_maps(lab, number, lambda: os.replace(fresh, directory / file_name(number)))
+
+
+def until_in_maps(lab: Lab, number: int, change: Callable[[], object]) -> float:
+    """Milliseconds from the beginning of a change to a Service's endpoints until it is in the maps."""
+    services = open_pinned(lab.pins)[Family.IPV4].maps["services"]
+    key = service_key(parse_address(cluster_ip(number)), 80, Protocol.TCP)
+    before = services.lookup(key)
     began = time.monotonic()
-    os.replace(fresh, directory / file_name(number))
+    change()
     while services.lookup(key) == before:
         if time.monotonic() - began > PATIENCE:
             raise RuntimeError(f"the change of service {number} did not reach the maps in {PATIENCE:g} s")

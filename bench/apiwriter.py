@@ -1,0 +1,80 @@
+"""Writes many objects to an API server, as a controller does it: over connections that stay open."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.cluster.apiserver import ADMIN, PORT, ApiServer
+from tests.cluster.objects import older
+
+from .objects import made_up_endpoints, service
+
+NAMESPACE = "bench"
+ENDPOINTS = 10
+THREADS = 6
+_COLLECTIONS = {
+    "Namespace": "/api/v1/namespaces",
+    "Service": f"/api/v1/namespaces/{NAMESPACE}/services",
+    "EndpointSlice": f"/apis/discovery.k8s.io/v1beta1/namespaces/{NAMESPACE}/endpointslices",
+}
+
+
+class Writer:
+    """Safe to use from several threads, each of which gets a connection of its own."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._context = ssl.create_default_context(cafile=str(server.certificate))
+        self._own = threading.local()
+
+    def create(self, each: dict[str, Any]) -> None:
+        """Create an object."""
+        self._send("POST", _COLLECTIONS[each["kind"]], each)
+
+    def replace(self, each: dict[str, Any]) -> None:
+        """Put an object in the place of the one of its name."""
+        self._send("PUT", f"{_COLLECTIONS[each['kind']]}/{each['metadata']['name']}", each)
+
+    def create_all(self, objects: Iterable[dict[str, Any]]) -> None:
+        """Create many objects, several at a time, in any order."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            for done in pool.map(self.create, objects):
+                assert done is None
+
+    def _send(self, method: str, path: str, each: dict[str, Any]) -> None:
+        connection = self._connection()
+        headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
+        connection.request(method, path, json.dumps(each), headers)
+        answer = connection.getresponse()
+        said = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {said[:300].decode(errors='replace')}")
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        found: http.client.HTTPSConnection | None = getattr(self._own, "connection", None)
+        if found is None:
+            host = self._server.host
+            found = http.client.HTTPSConnection(host.addresses.v4, PORT, timeout=60, context=self._context)
+            with host.entered():
+                found.connect()
+            self._own.connection = found
+        return found
+
+
+def fill(writer: Writer, count: int) -> None:
+    """Create the Services 1 … ``count``, each with one slice of :data:`ENDPOINTS` endpoints."""
+    writer.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    numbers = range(1, count + 1)
+    made = (service(number, made_up_endpoints(number, ENDPOINTS)) for number in numbers)
+    writer.create_all(older(each) for objects in made for each in objects)
+
+
+def changed_slice(number: int, change: int) -> dict[str, Any]:
+    """A Service's slice with another last endpoint."""
+    return older(service(number, made_up_endpoints(number, ENDPOINTS, change))[1])
