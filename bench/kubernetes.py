@@ -157,7 +157,7 @@ def _kube_proxy(lab: Lab, server: ApiServer, writer: Writer) -> list[Figure]:
     with cpu_share(proxy.program.pid) as busy:
         _storm(writer)
     proxy.program.stop()
-    name = f"kube-proxy 1.20, {_SIZE}: "
+    name = f"kube-proxy 1.20 (iptables-legacy), {_SIZE}: "
     return [
         Figure(f"{name}start to the rules", "s", (first,)),
         Figure(f"{name}resident memory", "MB", (memory,)),

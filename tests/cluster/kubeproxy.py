@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 from pathlib import Path
 
@@ -32,15 +33,18 @@ class KubeProxy:
         binaries: Binaries,
         *,
         dual_stack: bool = True,
+        legacy: bool = False,
         min_sync_period: str = "0s",
         wait: float = 60,
     ) -> None:
         """``wait``: seconds that the first sync may take. With ``dual_stack`` each family syncs for itself, so that
-        :meth:`synced` may mean only one of them."""
+        :meth:`synced` may mean only one of them. ``legacy``: by iptables' older way into the kernel, which takes many
+        rules far sooner."""
         self.host = host
         kubeconfig: Path = server.kubeconfig
         self.program: Program = lab.start(
             host,
+            *_on_path(lab.directory / "legacy" if legacy else None),
             binaries.proxy,
             f"--kubeconfig={kubeconfig}",
             f"--hostname-override={NODE}",
@@ -88,3 +92,15 @@ class KubeProxy:
             return connection.getresponse().read().decode()
         finally:
             connection.close()
+
+
+def _on_path(directory: Path | None) -> list[str]:
+    """The words that run a program with the legacy iptables, made to be found first in that directory; None: as the
+    machine has it."""
+    if directory is None:
+        return []
+    directory.mkdir()
+    for family in ("iptables", "ip6tables"):
+        for purpose in ("", "-save", "-restore"):
+            (directory / f"{family}{purpose}").symlink_to("/usr/sbin/xtables-legacy-multi")
+    return ["env", f"PATH={directory}:{os.environ['PATH']}"]
