@@ -91,7 +91,7 @@ def starts(runs: int) -> list[Figure]:
                 with running(lab, path) as run:
                     seconds[count].append(run.seconds_to_sync)
                     time.sleep(SETTLE)
-                    memory[count].append(resident(run.pid))
+                    memory[count].append(run.resident())
     return [
         Figure("agent's resident memory, 10 Services", "MB", tuple(memory[10]), at_most=48),
         Figure("agent's resident memory, 5,000 x 3", "MB", tuple(memory[5000]), at_most=80),

@@ -61,7 +61,7 @@ def _tcnat(lab: Lab, server: ApiServer, writer: Writer, runs: int) -> list[Figur
         with following(lab, *source) as run:
             seconds.append(run.seconds_to_sync)
             time.sleep(SETTLE)
-            memory.append(resident(run.pid))
+            memory.append(run.resident())
     with following(lab, *source) as run:
         time.sleep(SETTLE)
         with cpu_share(run.pid) as idle:
@@ -71,7 +71,7 @@ def _tcnat(lab: Lab, server: ApiServer, writer: Writer, runs: int) -> list[Figur
             last = _storm(writer)
         time.sleep(SETTLE)
         lost = _lost(lab, last)
-        memory_after = resident(run.pid)
+        memory_after = run.resident()
     name = f"API server, {_SIZE}: "
     return [
         Figure(f"{name}start to last map write", "s", tuple(seconds), at_most=5),
