@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "get": "Show services, backends, flows or devices from the maps.",
     "replay": "Run a packet capture through the real programs.",
     "status": "Show whether the datapath stands, and its counters.",
+    "sysdump": "Pack what support asks for, without secrets.",
     "trace": "Show the datapath's decisions as they are made.",
     "version": "Show the version.",
 }

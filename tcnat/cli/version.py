@@ -20,9 +20,13 @@ def command() -> None:
     Example:
       tcnat version
     """
-    click.echo(f"tcnat   {__version__}")
-    click.echo(f"bcc     {_bcc_version()}")
-    click.echo(f"kernel  {platform.release()} {platform.machine()}")
+    click.echo(versions())
+
+
+def versions() -> str:
+    """A line for each thing that has a version."""
+    kernel = f"{platform.release()} {platform.machine()}"
+    return f"tcnat   {__version__}\nbcc     {_bcc_version()}\nkernel  {kernel}"
 
 
 def _bcc_version() -> str:
