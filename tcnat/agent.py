@@ -129,6 +129,7 @@ class Served:
     def __init__(self, devices: Handover, metrics: Metrics) -> None:
         self._devices = devices
         self._metrics = metrics
+        self._restored = 0
 
     def start(self) -> None:
         """Attach to the devices that there are; TcnatError if not one of them could be served."""
@@ -146,7 +147,10 @@ class Served:
         try:
             work()
         finally:
-            roles = [role for _, role in self._devices.keeper.served.values()]
+            keeper = self._devices.keeper
+            self._metrics.filters_restored.inc(keeper.restored - self._restored)
+            self._restored = keeper.restored
+            roles = [role for _, role in keeper.served.values()]
             for role in Role:
                 self._metrics.devices.labels(role.value).set(roles.count(role))
 
@@ -159,10 +163,10 @@ class _Agent:
         self._stack = stack
         self._inbox = Inbox()
         self._metrics = Metrics()
-        self._health = Health(2 * config.sync_period, time.time())
+        self._health = Health(2 * config.sync_period, time.monotonic)
         self._source = source_of(config)
         self._wanted = Wanted(config.hostname_override)
-        self._syncer = Syncer(self._wanted, self._metrics, self._health, time.time)
+        self._syncer = Syncer(self._wanted, self._metrics, self._health, time.time, time.monotonic)
 
     def run(self) -> None:
         """All of it."""
@@ -181,7 +185,7 @@ class _Agent:
         self._show(loaded, stores)
         post = self._inbox.poster(Event.DEVICES)
         handover = Handover(self._config.pin_path, loaded, lambda programs: DeviceKeeper(patterns, programs, post))
-        loop = self._loop(Served(handover, self._metrics), Upkeep(loaded, stores))
+        loop = self._loop(Served(handover, self._metrics), Upkeep(loaded, stores, self._config.pin_path))
         loop.begin(time.monotonic())
         self._stack.callback(handover.keeper.stop)
         _give_memory_back()

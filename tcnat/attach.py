@@ -48,6 +48,8 @@ class Attacher:
 
     def __init__(self, netns: str | None = None) -> None:
         self._netlink = Netlink(netns)
+        self.absent = 0
+        """How many filters the last :meth:`attach` did not find on the device."""
         self._new_clsact = new_clsact()
         self._new_filters: dict[tuple[DeviceFlag, Programs], Prepared] = {}
 
@@ -68,6 +70,7 @@ class Attacher:
         todo = [(w, fd) for w, fd in wanted if not w.program or w not in there]
         places = {(w.hook, w.priority) for w, _ in wanted}
         surplus = [f for f in there if is_ours(f) and (f.hook, f.priority) not in places]
+        self.absent = len(places - {(f.hook, f.priority) for f in there if is_ours(f)})
         if not todo and not surplus:
             return False
         self._write(link, todo, surplus, clsact_there=bool(there))

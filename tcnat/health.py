@@ -17,14 +17,14 @@ MANY = 100
 
 @dataclass
 class Health:
-    """What the agent's thread tells, and the servers' threads ask. Times are seconds since the epoch.
+    """What the agent's thread tells, and the servers' threads ask. Times that are shown are seconds since the epoch.
 
     An update that waits longer than ``patience`` seconds for its sync makes the agent unhealthy. The first sync waits
-    from the start.
+    from the start. Waiting is measured by ``steady``, seconds of a clock that nobody sets.
     """
 
     patience: float
-    started: float
+    steady: Callable[[], float]
     last_updated: float | None = None
     waiting_since: float | None = field(init=False)
     node_eligible: bool = True
@@ -35,13 +35,13 @@ class Health:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        self.waiting_since = self.started
+        self.waiting_since = self.steady()
 
-    def waits(self, now: float) -> None:
+    def waits(self) -> None:
         """An update came that is not in the maps yet."""
         with self._lock:
             if self.waiting_since is None:
-                self.waiting_since = now
+                self.waiting_since = self.steady()
 
     def synced(self, now: float, errors: Sequence[object] = ()) -> None:
         """The maps hold everything that was told of before. ``errors``: what is wrong with objects at present."""
@@ -56,7 +56,7 @@ class Health:
     def report(self, now: float, *, with_node: bool) -> tuple[bool, dict[str, object]]:
         """Whether it is healthy, and the fields of kube-proxy's JSON (with ``objectErrors`` of our own)."""
         with self._lock:
-            alive = self.waiting_since is None or now - self.waiting_since <= self.patience
+            alive = self.waiting_since is None or self.steady() - self.waiting_since <= self.patience
             healthy = alive and (self.node_eligible or not with_node)
             body: dict[str, object] = {
                 "lastUpdated": _timestamp(self.last_updated),

@@ -37,6 +37,8 @@ class DeviceKeeper:
         self._post = post
         self._news: SimpleQueue[DeviceEvent] = SimpleQueue()
         self._listed = Flag()
+        self.restored = 0
+        """Filters that others took off a device, and that were put back."""
         self._served: dict[int, tuple[Link, Role]] = {}
         self._problems: dict[int, str] = {}
         self._attacher = Attacher(netns)
@@ -80,7 +82,7 @@ class DeviceKeeper:
         """See to it that every matching device carries what it should, also where others interfered."""
         self.sync()
         for link, role in self._served.values():
-            self._attach(link, role)
+            self._attach(link, role, role)
         self._raise(list(self._served))
 
     def replace(self, programs: Programs) -> None:
@@ -115,22 +117,26 @@ class DeviceKeeper:
     def _follow(self, event: DeviceEvent) -> None:
         link = event.link
         if event.change is Change.CAME:
-            new = link.index not in self._served
+            _, before = self._served.get(link.index, (link, None))
             self._served[link.index] = link, event.role
-            self._attach(link, event.role, new=new)
+            self._attach(link, event.role, before)
             return
         self._served.pop(link.index, None)
         self._problems.pop(link.index, None)
         if event.change is Change.LEFT:
             self._detach(link)
 
-    def _attach(self, link: Link, role: Role, *, new: bool = False) -> None:
-        """By its name, which is what the patterns speak of: what another device of its index is must not matter."""
-        self._problems.pop(link.index, None)
+    def _attach(self, link: Link, role: Role, before: Role | None) -> None:
+        """By its name, which is what the patterns speak of: what another device of its index is must not matter.
+        ``before`` is the role in which it was served; None if it was not."""
+        was_served = self._problems.pop(link.index, None) is None and before is role
         attacher, programs = self._attacher, self._programs
         try:
-            if (new and attacher.attach_new(link, role, programs)) or attacher.attach(link.name, role, programs):
+            if before is None and attacher.attach_new(link, role, programs):
                 log.info("%s faces %s: programs attached", link.name, _facing(role))
+            elif attacher.attach(link.name, role, programs):
+                log.info("%s faces %s: programs attached", link.name, _facing(role))
+                self.restored += attacher.absent if was_served else 0
         except DeviceVanished:
             log.debug("%s went before it could be served", link.name)
         except TcnatError as error:

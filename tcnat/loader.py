@@ -38,6 +38,7 @@ from tcnat.pins import (
     family_directory,
     generations,
     is_whole,
+    make_directories,
     open_map,
     open_programs,
     pin_blueprint,
@@ -217,11 +218,6 @@ def _make_set(pins: Path, family: Family, entries: Mapping[str, int], lru: bool)
     """Pin a set of this version's maps, with what the latest set of another layout holds."""
     directory = family_directory(pins, family)
     remove_set(directory)
-    try:
-        for path in (pins, directory.parent, directory):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise TcnatError(f"{directory} cannot be made: {error.strerror}; run as root, in a bpffs") from None
     other = next(reversed(understood_sets(pins, family)), None)
     shared = {name: other.open(name) for name in MAPS if other is not None and other.shares(name)}
     made = {
@@ -233,6 +229,7 @@ def _make_set(pins: Path, family: Family, entries: Mapping[str, int], lru: bool)
     for name, fresh in made.items():
         if other is not None and other.has(name) and name not in PASSING and not MAPS[name].swept:
             fill(fresh, MAPS[name], other)
+    make_directories(directory)
     for name, each in {**shared, **made}.items():
         each.pin(directory / name)
     pin_blueprint(directory)
@@ -256,7 +253,7 @@ def _open_maps(directory: Path, family: Family) -> dict[str, Map]:
 
 def _adopt(directory: Path, family: Family, digest: str) -> Loaded:
     maps = _open_maps(directory, family)
-    egress, ingress = open_programs(directory, digest)
+    egress, ingress, maps["tails"] = open_programs(directory, digest)
     return Loaded(family, maps, egress, ingress, swept=maps["flows"].type is MapType.HASH, digest=digest)
 
 

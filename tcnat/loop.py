@@ -9,7 +9,6 @@ from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from tcnat.bpf import BpfError
 from tcnat.errors import TcnatError
 from tcnat.health import Health
 from tcnat.metrics import Metrics
@@ -150,7 +149,7 @@ class Loop:
 
     def _want(self, now: float) -> None:
         self._pace.want(now)
-        self._health.waits(self._wall())
+        self._health.waits()
         self._metrics.last_queued.set(self._wall())
 
     def _poll(self, now: float) -> None:
@@ -194,7 +193,7 @@ class Loop:
         self._sweep_at = now + SWEEP_PERIOD if self._upkeep.sweeps else math.inf
         try:
             self._upkeep.run(now)
-        except BpfError as error:
+        except TcnatError as error:
             log.error("upkeep of the maps: %s; tried again later", error)
 
     def _attach(self, work: Callable[[], None]) -> None:

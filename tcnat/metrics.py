@@ -85,6 +85,9 @@ class Metrics:
             registry=registry,
         )
         self.devices = Gauge("tcnat_devices", "Devices that carry the programs.", ["role"], registry=registry)
+        self.filters_restored = Counter(
+            "tcnat_filters_restored", "Filters that others had removed, and that were put back.", registry=registry
+        )
         self.set_pending(())
         Gauge("tcnat_build_info", "The version of tcnat.", ["version"], registry=registry).labels(__version__).set(1)
 

@@ -37,8 +37,17 @@ def family_directory(pins: Path, family: Family) -> Path:
 def other_sets(pins: Path, family: Family) -> list[Path]:
     """The family's sets of other versions, whole or not; the one that was made last comes last."""
     own = family_directory(pins, family)
-    found = [path / own.name for path in pins.iterdir() if SET_NAME.fullmatch(path.name) and (path / own.name).is_dir()]
+    found = [pins / name / own.name for name in set_names(pins) if (pins / name / own.name).is_dir()]
     return sorted((path for path in found if path != own), key=lambda path: path.stat().st_mtime_ns)
+
+
+def make_directories(directory: Path) -> None:
+    """Make a set's directory, for root's eyes only. TcnatError where that cannot be."""
+    try:
+        for path in (directory.parent.parent, directory.parent, directory):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise TcnatError(f"{directory} cannot be made: {error.strerror}; run as root, in a bpffs") from None
 
 
 def is_whole(directory: Path) -> bool:
@@ -79,10 +88,13 @@ def generations(directory: Path) -> list[str]:
     return sorted(path.name.removeprefix("tails_") for path in directory.glob("tails_*"))
 
 
-def open_programs(directory: Path, digest: str) -> tuple[Program, Program]:
-    """tc_egress and tc_ingress of a generation."""
+def open_programs(directory: Path, digest: str) -> tuple[Program, Program, Map]:
+    """tc_egress and tc_ingress of a generation, and the map of the programs that they call: the kernel empties it when
+    neither a pin nor a descriptor of it is left."""
     egress, ingress = (Program.open(directory / f"{name}_{digest}", f"tc_{name}") for name in _PROGRAMS)
-    return egress, ingress
+    path = directory / f"tails_{digest}"
+    tails = Map.open(path, type=MapType.PROG_ARRAY, key_size=4, value_size=4, name="tails")
+    return egress, ingress, tails
 
 
 def pin_programs(directory: Path, digest: str, egress: Program, ingress: Program, tails: Map) -> None:

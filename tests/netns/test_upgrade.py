@@ -54,7 +54,7 @@ OTHER_STRUCTS: Edits = {
 """Flows have one more field, in their middle, and so the programs are others, too."""
 slow = pytest.mark.slow
 SEED = 6
-KILLS = 20
+KILLS = 10
 
 
 @dataclass

@@ -187,7 +187,7 @@ class EmptyMap:
 def metric_families() -> list[Metric]:
     """All that an agent exposes."""
     metrics = Metrics()
-    metrics.registry.register(HealthCollector(Health(60, 0)))
+    metrics.registry.register(HealthCollector(Health(60, lambda: 0)))
     maps: Any = {Family.IPV4: {name: EmptyMap() for name in ("counters", "service_counters", "flows")}}
     names = {(Family.IPV4, 1): ServicePortName("default", "web", "http", Protocol.TCP)}
     metrics.registry.register(MapCollector(maps, lambda: names, dict))

@@ -33,8 +33,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def health() -> Health:
-    return Health(PATIENCE, START)
+def health(clock: Clock) -> Health:
+    return Health(PATIENCE, clock)
 
 
 @pytest.fixture
@@ -74,8 +74,10 @@ def test_an_update_may_wait_for_two_sync_periods_and_no_longer(
     url: str, health: Health, clock: Clock, endpoint: str
 ) -> None:
     health.synced(START)
-    health.waits(START + 100)
-    health.waits(START + 150)  # a later one changes nothing
+    clock.now = START + 100
+    health.waits()
+    clock.now = START + 150
+    health.waits()  # a later one changes nothing
     clock.now = START + 100 + PATIENCE
     assert get(url + endpoint)[0] == 200
     clock.now += 0.1
@@ -89,6 +91,14 @@ def test_nothing_to_do_for_a_day_is_healthy(url: str, health: Health, clock: Clo
     health.synced(START)
     clock.now = START + 86400
     assert get(url + "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("jump", [86400.0, -86400.0])
+def test_a_wall_clock_that_jumps_makes_nobody_wait_longer_or_less(clock: Clock, jump: float) -> None:
+    health = Health(PATIENCE, clock)
+    assert health.report(START + jump, with_node=True)[0]
+    clock.now += PATIENCE + 1
+    assert not health.report(START + jump, with_node=True)[0]
 
 
 def test_the_first_sync_waits_from_the_start(url: str, clock: Clock) -> None:

@@ -32,7 +32,7 @@ def ask(port: int, path: str = "/") -> tuple[int, dict[str, str], dict[str, obje
 
 @pytest.fixture
 def health() -> Health:
-    made = Health(patience=60, started=0)
+    made = Health(patience=60, steady=lambda: 0.0)
     made.synced(0)
     return made
 
@@ -70,7 +70,8 @@ def test_rule_32_a_node_without_answers_503_and_follows_changes(ports: HealthChe
 def test_rule_32_an_agent_that_does_not_keep_up_answers_503(ports: HealthCheckPorts, health: Health) -> None:
     port = free_port()
     ports.sync({WEB: HealthCheck(port, 3)})
-    health.waits(-100)
+    health.waits()
+    health.steady = lambda: 100.0
     status, _, body = ask(port)
     assert status == 503
     assert body["serviceProxyHealthy"] is False

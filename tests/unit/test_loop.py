@@ -109,10 +109,10 @@ class Bench:
         self.upkeep.sweeps = sweeps
         self.source = FakeSource()
         self.store = FakeStore()
-        self.health = Health(60, WALL)
+        self.health = Health(60, lambda: self.now)
         self.devices = FakeDevices(self.store, self.health)
         self.metrics = Metrics()
-        syncer = Syncer(Wanted(NODE), self.metrics, self.health, self.wall)
+        syncer = Syncer(Wanted(NODE), self.metrics, self.health, self.wall, lambda: self.now)
         syncer.open({Family.IPV4: self.store})
         syncer.take(changes(*objects))
         self.inbox = Inbox()
@@ -186,7 +186,7 @@ def test_a_change_that_the_pace_holds_back_makes_health_wait(bench: Bench) -> No
     for number in range(3):
         bench.source.put(slice_of("web", f"10.0.0.{number + 2}"))
         bench.turn(Event.OBJECTS)
-    assert bench.health.waiting_since == bench.wall()
+    assert bench.health.waiting_since == bench.now
     bench.now += 1.1
     bench.turn()
     assert bench.health.waiting_since is None

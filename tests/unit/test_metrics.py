@@ -50,7 +50,7 @@ def test_proxy_mode_is_told(url: str) -> None:
 
 
 def test_the_names_that_dashboards_know_are_there(url: str, metrics: Metrics) -> None:
-    health = Health(60, 0)
+    health = Health(60, lambda: 0)
     metrics.registry.register(HealthCollector(health))
     health.count("healthz", 200)
     health.count("livez", 503)

@@ -64,8 +64,8 @@ class Bench:
         self.now = START
         self.store = store
         self.metrics = Metrics()
-        self.health = Health(60, START)
-        self.syncer = Syncer(Wanted(NODE), self.metrics, self.health, lambda: self.now)
+        self.health = Health(60, lambda: self.now)
+        self.syncer = Syncer(Wanted(NODE), self.metrics, self.health, lambda: self.now, lambda: self.now)
         self.syncer.open({Family.IPV4: store})
 
     def apply(self, *objects, gone=(), problems=()) -> bool:
@@ -175,6 +175,17 @@ def test_the_metrics_tell_of_the_sync(bench: Bench) -> None:
     assert bench.metric("kubeproxy_sync_proxy_rules_endpoint_changes_total") == 1
     assert bench.metric("kubeproxy_sync_proxy_rules_last_timestamp_seconds") == START + 5
     assert bench.metric("kubeproxy_sync_proxy_rules_duration_seconds_count") == 1
+
+
+def test_how_long_a_sync_took_is_told_by_the_clock_that_nobody_sets() -> None:
+    wall, steady = iter(range(1000, 0, -10)), iter(range(0, 1000, 2))
+    metrics = Metrics()
+    health = Health(60, lambda: 0.0)
+    syncer = Syncer(Wanted(NODE), metrics, health, lambda: float(next(wall)), lambda: float(next(steady)))
+    syncer.open({Family.IPV4: FakeStore()})
+    syncer.take(changes(*WEB_OBJECTS))
+    syncer.sync(())
+    assert metrics.registry.get_sample_value("kubeproxy_sync_proxy_rules_duration_seconds_sum") == 2
 
 
 def test_the_latency_of_a_change_counts_from_its_trigger_time_and_not_from_before_the_start(bench: Bench) -> None:

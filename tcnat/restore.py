@@ -1,0 +1,34 @@
+"""Puts pins back that somebody took away: an unmounted bpffs, another mounted over it, a removed directory.
+
+As long as the agent runs, its own descriptors keep all of it alive; the pins keep it when the agent ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from tcnat.layout import MAPS
+from tcnat.loader import Loaded, mount_bpffs
+from tcnat.pins import family_directory, generations, is_whole, make_directories, pin_blueprint, pin_programs
+
+log = logging.getLogger(__name__)
+
+
+def restore_pins(pins: Path, loaded: Loaded) -> bool:
+    """Pin what is missing of a family's set. False if all was there; TcnatError where it cannot be pinned."""
+    directory = family_directory(pins, loaded.family)
+    missing = [name for name in MAPS if name != "tails" and not (directory / name).exists()]
+    whole, pinned = is_whole(directory), loaded.digest in generations(directory)
+    if whole and pinned and not missing:
+        return False
+    mount_bpffs(pins)
+    make_directories(directory)
+    for name in missing:
+        loaded.maps[name].pin(directory / name)
+    if not pinned:
+        pin_programs(directory, loaded.digest, loaded.egress, loaded.ingress, loaded.maps["tails"])
+    if not whole:
+        pin_blueprint(directory)
+    log.warning("pins were missing in %s, and are there again", directory)
+    return True
