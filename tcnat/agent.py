@@ -29,7 +29,7 @@ from tcnat.healthchecks import HealthCheckPorts
 from tcnat.keeper import DeviceKeeper
 from tcnat.layout import Choice, Family, FlowState
 from tcnat.loader import Loaded, has_lru, load
-from tcnat.lock import PinsLock
+from tcnat.lock import NamespaceLock, PinsLock
 from tcnat.loop import Devices, Event, Inbox, Loop
 from tcnat.maps import MapStore
 from tcnat.metrics import HealthCollector, MapCollector, Metrics
@@ -58,6 +58,7 @@ def run(config: AgentConfig) -> None:
     log.info(datapath.describe_choice(config.datapath, platform.release(), lru=lru, cgroup2=datapath.has_cgroup2()))
     with ExitStack() as stack:
         stack.enter_context(PinsLock(config.pin_path))
+        stack.enter_context(NamespaceLock())
         _Agent(config, stack).run()
     if config.cleanup_on_exit:
         for line in cleanup(config.pin_path).lines():

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tcnat.attach import Attacher, DeviceVanished
 from tcnat.errors import TcnatError
-from tcnat.lock import RUN_DIRECTORY, PinsLock, holder
+from tcnat.lock import RUN_DIRECTORY, NamespaceLock, PinsLock, holder
 from tcnat.notes import notes_path
 from tcnat.pins import SET_NAME
 
@@ -52,12 +52,12 @@ def cleanup(
 ) -> Removed:
     """Remove everything of tcnat's from a network namespace (None: the caller's own) and from ``pins``.
 
-    TcnatError while an agent holds the pins, unless forced, and where rights are missing. Filters go first, so that
+    TcnatError while an agent holds either, unless forced, and where rights are missing. Filters go first, so that
     traffic falls back to what it is without tcnat in one step for each device."""
     removed = Removed()
     lock = PinsLock(pins, run_directory)
     was_there = lock.path.exists()
-    with _held(lock, force=force) as held:
+    with _held(lock, NamespaceLock(netns, run_directory), force=force) as held:
         _remove_filters(removed, netns)
         _remove_pins(pins, removed)
         _remove_file(notes_path(pins, run_directory), removed)
@@ -69,11 +69,11 @@ def cleanup(
 
 
 @contextmanager
-def _held(lock: PinsLock, *, force: bool) -> Iterator[bool]:
-    """Hold the lock, so that no agent starts meanwhile; False if one runs and that is not to matter."""
+def _held(lock: PinsLock, namespace: NamespaceLock, *, force: bool) -> Iterator[bool]:
+    """Hold the locks, so that no agent starts meanwhile; False if one has the pins and that is not to matter."""
     pid = holder(lock.pins, lock.path.parent)
     if pid is None:
-        with lock:
+        with lock, nullcontext() if force or not namespace.path.exists() else namespace:
             yield True
     elif force:
         yield False

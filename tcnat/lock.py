@@ -1,21 +1,28 @@
-"""One agent for each set of pins: an advisory lock (flock) on a file that is named after the pins.
+"""One agent for each set of pins, and one for each network namespace: advisory locks.
 
-The kernel gives the lock back when its holder ends, however that comes about, so there is nothing stale to clean. The
-file stays; what it says is only meant for people.
+The pins' is a lock (flock) on a file that is named after them; what the file says is only meant for people. The
+namespace's is a lock (fcntl) on one byte of a file for all namespaces, at the namespace's inode number. The kernel
+gives both back when their holder ends, however that comes about, so there is nothing stale to clean; the files stay.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import struct
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tcnat.errors import TcnatError
+from tcnat.netns import inode
 
 RUN_DIRECTORY = Path("/run/tcnat")
 """Where the lock files lie. Containers that share a bpffs share this directory, too."""
+
+_FLOCK = "hhqqi4x"
+"""struct flock: type, whence, start, length, process id."""
 
 
 class PinsLock:
@@ -36,11 +43,7 @@ class PinsLock:
 
     def _try(self) -> int:
         """The locked file's descriptor; -1 if the file was removed while it was being locked."""
-        try:
-            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise TcnatError(f"cannot make the lock file {self.path}: {error.strerror}; run as root") from None
+        fd = _open(self.path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,6 +74,50 @@ class PinsLock:
         self.release()
 
 
+class NamespaceLock:
+    """Holds a network namespace (a name or path; None: the caller's own) for this process, from entering to leaving
+    ``with``. Two agents there, on pins of their own, would each take the other's filters away."""
+
+    def __init__(self, netns: str | None = None, directory: Path = RUN_DIRECTORY) -> None:
+        self.path = directory / "namespaces.lock"
+        self._byte = inode(netns)
+
+    def __enter__(self) -> NamespaceLock:
+        """Take the lock; TcnatError that names the holder and its pins if another process has it."""
+        self._fd = _open(self.path)
+        while True:
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._byte)
+                return self
+            except (BlockingIOError, PermissionError):
+                self._refuse_other()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+    def _refuse_other(self) -> None:
+        """TcnatError unless the other process has given the lock back meanwhile."""
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, self._byte, 1, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self._fd, fcntl.F_GETLK, asked))
+        if kind != fcntl.F_UNLCK:
+            os.close(self._fd)
+            pins = self._pins_of(pid)
+            whose = f"{_process(pid)}, pins at {pins}" if pins else _process(pid)
+            raise TcnatError(
+                f"another agent ({whose}) serves the devices of this network namespace, and two would take each "
+                "other's filters away: stop it first"
+            )
+
+    def _pins_of(self, pid: int) -> str:
+        for path in self.path.parent.glob("*.lock"):
+            with suppress(FileNotFoundError):
+                if path.read_text().strip() == str(pid):
+                    return unquote(path.stem)
+        return ""
+
+
 def lock_path(pins: Path, directory: Path = RUN_DIRECTORY) -> Path:
     """The lock file of the pins at ``pins``: its path in percent encoding, so that no two pins share one."""
     return directory / f"{quote(os.path.realpath(pins), safe='')}.lock"
@@ -91,11 +138,12 @@ def holder(pins: Path, directory: Path = RUN_DIRECTORY) -> int | None:
     return None
 
 
-def _is_still(path: Path, fd: int) -> bool:
+def _open(path: Path) -> int:
     try:
-        return os.path.samestat(os.stat(path), os.fstat(fd))
-    except FileNotFoundError:
-        return False
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise TcnatError(f"cannot make the lock file {path}: {error.strerror}; run as root") from None
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -24,7 +24,7 @@ def entered(netns: str | None) -> Iterator[None]:
     if netns is None:
         yield
         return
-    path = netns if "/" in netns else f"{DIRECTORY}/{netns}"
+    path = _path(netns)
     try:
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -36,12 +36,27 @@ def entered(netns: str | None) -> Iterator[None]:
         os.close(there)
 
 
+def inode(netns: str | None) -> int:
+    """The number that a namespace has (a name or path; None: the calling thread's) and no other has at the time;
+    TcnatError if it is not there."""
+    try:
+        return os.stat(_path(netns)).st_ino
+    except OSError as error:
+        raise TcnatError(f"network namespace {netns} ({_path(netns)}): {error.strerror}") from None
+
+
 @contextmanager
 def throwaway() -> Iterator[None]:
     """Put the calling thread into a new namespace, with nothing but a loopback that is down; it goes with the last
     socket in it. TcnatError where that is not allowed (it takes CAP_SYS_ADMIN)."""
     with _moved("unshare", _CLONE_NEWNET, what="cannot make a network namespace"):
         yield
+
+
+def _path(netns: str | None) -> str:
+    if netns is None:
+        return "/proc/thread-self/ns/net"
+    return netns if "/" in netns else f"{DIRECTORY}/{netns}"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tcnat.lock import lock_path
 from tcnat.notes import notes_path
 from tests.lab import Lab
 from tests.lab.agent import HEALTH_PORT, METRICS_PORT
-from tests.lab.commands import Program, run, wait_until
+from tests.lab.commands import CommandFailed, Program, run, wait_until
 
 from .node import Node, service
 
@@ -60,6 +60,23 @@ def test_a_second_agent_on_the_same_pins_is_told_who_holds_them(node: Node, agen
     assert f"pid {agent.pid}" in line
     assert str(node.pins) in line
     assert agent.running
+    assert node.filters() == 4
+
+
+def test_a_second_agent_on_other_pins_leaves_the_first_ones_devices_alone(node: Node, agent: Program) -> None:
+    other = node.pins.with_name(f"{node.pins.name}-other")
+    line = node.refused("--pin-path", other)
+    assert f"pid {agent.pid}, pins at {node.pins}" in line
+    assert "serves the devices of this network namespace" in line
+    assert not other.exists()
+    assert agent.running
+    assert node.filters() == 4
+
+
+def test_cleanup_of_other_pins_leaves_an_agents_devices_alone(node: Node, agent: Program) -> None:
+    other = node.pins.with_name(f"{node.pins.name}-other")
+    with pytest.raises(CommandFailed, match=f"pid {agent.pid}, pins at {node.pins}"):
+        run(node.lab.node.command([sys.executable, "-m", "tcnat", "cleanup", "--pin-path", other]))
     assert node.filters() == 4
 
 
