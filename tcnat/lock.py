@@ -51,7 +51,7 @@ class PinsLock:
             os.close(fd)
             raise TcnatError(
                 f"the pins at {self.pins} are held by another agent ({_process(holder)}, lock {self.path}); "
-                "stop it first, or choose other pins with --pin-path"
+                "stop it first"
             ) from None
         if _is_at(fd, self.path):
             return fd
