@@ -38,6 +38,7 @@ from tcnat.notes import write_news
 from tcnat.objects import Object, ObjectRef
 from tcnat.pace import Pace
 from tcnat.patterns import Patterns
+from tcnat.rights import check_rights
 from tcnat.settings import Settings
 from tcnat.sizing import map_entries
 from tcnat.sources import Source
@@ -54,6 +55,7 @@ def run(config: AgentConfig) -> None:
     """Run until told to stop; TcnatError if it cannot start."""
     set_up_log(config.v)
     check(config)
+    check_rights()
     lru = has_lru()
     log.info(datapath.describe_choice(config.datapath, platform.release(), lru=lru, cgroup2=datapath.has_cgroup2()))
     with ExitStack() as stack:

@@ -16,8 +16,7 @@ from tcnat import __version__, probes, surroundings
 from tcnat.bpf import possible_cpus, raise_memlock
 from tcnat.features import FEATURES, KERNEL_GROUPS, Feature, Need
 from tcnat.probes import Result, State, untried
-
-CAP_NET_ADMIN = 12
+from tcnat.rights import CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN
 
 _WITHOUT_BPF = untried("cannot be told without bpf(2)")
 
@@ -94,6 +93,7 @@ def check(pins: Path) -> Report:
     allowed = results["bpf(2)"].state is State.THERE
     results |= {
         "CAP_NET_ADMIN": probes.capability(CAP_NET_ADMIN),
+        "CAP_PERFMON": probes.capability(CAP_PERFMON, CAP_SYS_ADMIN),
         "memlock limit": probes.memlock(surroundings.maps_bytes(possible_cpus())) if allowed else _WITHOUT_BPF,
         "bpffs": probes.bpffs(),
         "packet programs": surroundings.packet_programs(lru=lru) if allowed else _WITHOUT_BPF,

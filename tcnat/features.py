@@ -38,6 +38,7 @@ _NEWER = "take a kernel of 4.9 or later"
 FEATURES: tuple[Feature, ...] = (
     Feature("bpf(2)", "rights", Need.REQUIRED, "no program can be loaded", f"{_ROOT}; CONFIG_BPF_SYSCALL"),
     Feature("CAP_NET_ADMIN", "rights", Need.REQUIRED, "nothing can be attached", "run as root, or with CAP_NET_ADMIN"),
+    Feature("CAP_PERFMON", "rights", Need.REQUIRED, "the verifier refuses the packet programs", _ROOT),
     Feature(
         "memlock limit",
         "rights",

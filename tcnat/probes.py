@@ -22,6 +22,7 @@ from tcnat.layout import Family, MapType
 from tcnat.links import Filter, Hook, NetlinkFailure
 from tcnat.netlink import Netlink
 from tcnat.netns import throwaway
+from tcnat.rights import effective
 
 BPFFS = Path("/sys/fs/bpf")
 JIT = Path("/proc/sys/net/core/bpf_jit_enable")
@@ -207,10 +208,10 @@ def _counts_memlock(limit: int, hard: int) -> bool:
     return False
 
 
-def capability(number: int, status: Path = Path("/proc/self/status")) -> Result:
-    """Whether this process has a capability, by its number in capabilities(7)."""
-    line = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
-    return there() if int(line.split()[1], 16) >> number & 1 else missing()
+def capability(*numbers: int, status: Path = Path("/proc/self/status")) -> Result:
+    """Whether this process has one of these capabilities, by their numbers in capabilities(7)."""
+    held = effective(status)
+    return there() if any(held >> number & 1 for number in numbers) else missing()
 
 
 def bpffs(mounts: Path = Path("/proc/self/mounts"), filesystems: Path = Path("/proc/filesystems")) -> Result:

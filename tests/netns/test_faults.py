@@ -86,9 +86,9 @@ def without(*capabilities: str) -> list[str]:
 @pytest.mark.parametrize(
     ("within", "says"),
     [
-        (without("sys_admin", "bpf"), "not permitted. Run as root, or with CAP_SYS_ADMIN"),
-        (without("net_admin"), "not permitted"),
-        (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "not permitted. Run as root"),
+        (without("sys_admin", "bpf"), "this process lacks CAP_BPF: run as root"),
+        (without("net_admin"), "this process lacks CAP_NET_ADMIN: run as root"),
+        (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "lacks CAP_NET_ADMIN and CAP_BPF"),
     ],
     ids=["no bpf", "no filters", "nobody"],
 )

@@ -131,7 +131,7 @@ class TestFiles:
     def test_capability(self, tmp_path, mask, state):
         status = tmp_path / "status"
         status.write_text(f"Name:\tx\nCapPrm:\tffffffffffffffff\nCapEff:\t{mask}\n")
-        assert probes.capability(12, status).state is state
+        assert probes.capability(12, status=status).state is state
 
     def test_cgroup2(self, tmp_path):
         mounts = tmp_path / "mounts"

@@ -1,0 +1,180 @@
+"""The agent with the rights that docs/security.md lists and no other, on a file system that it may not write to."""
+
+from __future__ import annotations
+
+import platform
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tcnat.errors import TcnatError
+from tcnat.layout import Family
+from tcnat.rights import check_rights, effective
+from tests.lab import Lab
+from tests.lab.agent import HEALTH_PORT, METRICS_PORT, BareAgent
+from tests.lab.stage import Stage, stage
+from tests.lab.versions import CHECKOUT, Installed
+
+pytestmark = pytest.mark.root
+
+REPOSITORY = Path(__file__).parents[2]
+DOCUMENT = (REPOSITORY / "docs" / "security.md").read_text()
+_ROW = re.compile(r"^\| Linux (\d+)\.(\d+) (?:and later|to) [^|]*\| ([^|]+) \|", re.MULTILINE)
+NUMBERS = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_PERFMON": 38, "CAP_BPF": 39}
+
+READ_ONLY = """\
+set -e
+for place in /run/tcnat /var/cache/tcnat; do mkdir -p "$place"; mount --bind "$place" "$place"; done
+while read -r _ place kind _; do
+    case "$place" in /run/tcnat | /var/cache/tcnat | /proc | /proc/*) continue ;; esac
+    [ "$kind" = bpf ] || mount -o remount,bind,ro "$(printf '%b' "$place")"
+done < /proc/self/mounts
+if touch /tmp/tcnat-written /etc/tcnat-written /var/tcnat-written 2>/dev/null; then exit 9; fi
+exec "$@"
+"""
+"""Everything but the bpffs, the lock's directory and the cache becomes read-only, for this program alone."""
+
+
+def listed() -> list[frozenset[str]]:
+    """What the document lists for each range of kernels, the newest first."""
+    return [frozenset(re.findall(r"CAP_\w+", names)) for _, _, names in _ROW.findall(DOCUMENT)]
+
+
+def listed_here() -> frozenset[str]:
+    """What it lists for this kernel."""
+    here = tuple(map(int, platform.release().split(".")[:2]))
+    froms = [(int(major), int(minor)) for major, minor, _ in _ROW.findall(DOCUMENT)]
+    return next(names for start, names in zip(froms, listed(), strict=True) if here >= start)
+
+
+def only(capabilities: frozenset[str]) -> Installed:
+    """This checkout's tcnat, by root with these capabilities alone."""
+    kept = ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in sorted(capabilities))])
+    words = ["setpriv", "--no-new-privs", "--clear-groups", "--inh-caps=-all", f"--bounding-set={kept}"]
+    return Installed((*words, *CHECKOUT.command()))
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(backends=1) as made:
+        yield made
+
+
+@contextmanager
+def at_work(lab: Lab, version: Installed) -> Iterator[Stage]:
+    """A stage whose agent ends with the block."""
+    with stage(lab, version=version) as made:
+        try:
+            yield made
+        finally:
+            made.agent.stop()
+
+
+def serve(scene: Stage) -> None:
+    """Real traffic of both families and protocols."""
+    service = scene.service()
+    for family in Family:
+        with scene.tcp(service, family) as connection:
+            assert connection.echo(b"x" * 10_000) == b"x" * 10_000
+        with scene.udp(service, family) as socket:
+            assert socket.ask(b"question") == "backend1"
+
+
+def granted(manifest: Path) -> frozenset[str]:
+    """The capabilities that a DaemonSet, or a patch of one, adds."""
+    (content,) = yaml.safe_load_all(manifest.read_text())
+    if isinstance(content, list):
+        names = next(each["value"] for each in content if each["path"].endswith("/capabilities/add"))
+    else:
+        capabilities = content["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"]
+        assert capabilities["drop"] == ["ALL"]
+        names = capabilities["add"]
+    return frozenset(f"CAP_{name}" for name in names)
+
+
+def test_the_manifests_grant_what_the_document_lists() -> None:
+    deploy = REPOSITORY / "deploy"
+    newer = [granted(deploy / "components" / f"linux-{release}" / "capabilities.yaml") for release in ("5.11", "5.8")]
+    assert [*newer, granted(deploy / "base" / "daemonset.yaml")] == listed()
+
+
+@pytest.mark.parametrize("capabilities", [listed_here(), listed()[-1]], ids=lambda names: "+".join(sorted(names)))
+def test_it_serves_with_exactly_the_capabilities_that_the_document_lists(
+    lab: Lab, capabilities: frozenset[str]
+) -> None:
+    """Those of the oldest kernels do on newer ones, too. More than the tests have themselves cannot be given."""
+    with at_work(lab, only(capabilities)) as scene:
+        held = effective(Path(f"/proc/{scene.agent.program.pid}/status"))
+        assert held == sum(1 << NUMBERS[name] for name in capabilities) & effective()
+        serve(scene)
+
+
+@pytest.mark.parametrize("missing", sorted(listed_here()))
+def test_without_any_one_of_them_it_ends_with_one_line_that_names_it(lab: Lab, missing: str) -> None:
+    agent = BareAgent(lab, ["--objects", str(lab.files)], only(listed_here() - {missing}))
+    agent.launch()
+    assert agent.program.wait(60) == 1
+    assert re.fullmatch(rf"tcnat: this process lacks {missing}: run as root, or with [^\n]+\n", agent.program.output())
+
+
+@pytest.mark.parametrize(
+    ("held", "last", "lacking"),
+    [
+        (0, 40, "CAP_NET_ADMIN and CAP_BPF and CAP_PERFMON"),
+        (1 << 12, 37, "CAP_SYS_ADMIN"),
+        (1 << 21, 37, "CAP_NET_ADMIN"),
+        (1 << 12 | 1 << 39, 40, "CAP_PERFMON"),
+    ],
+)
+def test_what_is_lacking_is_named_for_each_kernel(tmp_path: Path, held: int, last: int, lacking: str) -> None:
+    status, last_cap = tmp_path / "status", tmp_path / "last"
+    status.write_text(f"Name:\tx\nCapEff:\t{held:016x}\n")
+    last_cap.write_text(f"{last}\n")
+    with pytest.raises(TcnatError, match=f"lacks {lacking}: run as root"):
+        check_rights(status, last_cap)
+
+
+def test_it_writes_nowhere_but_to_its_pins_its_lock_and_its_cache(lab: Lab) -> None:
+    words = ("unshare", "--mount", "sh", "-c", READ_ONLY, "sh", *CHECKOUT.command())
+    with at_work(lab, Installed(words)) as scene:
+        serve(scene)
+        ours = {path.suffix for path in Path("/run/tcnat").iterdir() if lab.pins.name in path.name}
+        assert ours == {".lock", ".json"}
+
+
+def test_pins_and_cache_are_for_root_alone(lab: Lab) -> None:
+    with at_work(lab, Installed(tuple(CHECKOUT.command()))):
+        directories = [lab.pins, *(path for path in lab.pins.rglob("*") if path.is_dir()), Path("/var/cache/tcnat")]
+        assert len(directories) > 3
+        modes = {str(path): stat.filemode(path.stat().st_mode) for path in directories}
+        assert set(modes.values()) == {"drwx------"}, modes
+
+
+@pytest.mark.parametrize(
+    ("health", "metrics", "expected"),
+    [
+        (None, None, {f"127.0.0.1:{HEALTH_PORT}", f"127.0.0.1:{METRICS_PORT}"}),
+        ("127.0.0.1:10256", "", {"127.0.0.1:10256"}),
+        ("[::1]:10256", "127.0.0.1:1", {"[::1]:10256", "127.0.0.1:1"}),
+        ("", "", set()),
+    ],
+)
+def test_it_listens_where_it_is_told_and_nowhere_else(
+    lab: Lab, health: str | None, metrics: str | None, expected: set[str]
+) -> None:
+    told = {"--healthz-bind-address": health, "--metrics-bind-address": metrics}
+    options = [word for flag, value in told.items() if value is not None for word in (flag, value)]
+    agent = BareAgent(lab, ["--objects", str(lab.files), *options])
+    agent.launch()
+    program = agent.program
+    try:
+        program.wait_for(lambda: " ready after " in program.output(), "the agent to be ready", timeout=60)
+        lines = lab.node.run("ss", "-Hltunp").splitlines()
+        assert {line.split()[4] for line in lines if f"pid={program.pid}," in line} == expected
+    finally:
+        agent.stop()
