@@ -74,7 +74,8 @@ def test_every_manifest_belongs_to_a_kustomization() -> None:
         for content in documents(path)
         for name in [*content.get("resources", ()), *(patch["path"] for patch in content.get("patches", ()))]
     }
-    beside = {*KUSTOMIZATIONS, DEPLOY / "base" / "agent.yaml", DEPLOY / "prometheus-alerts.yaml"}
+    others = ("base/agent.yaml", "systemd/agent.yaml", "prometheus-alerts.yaml")
+    beside = {*KUSTOMIZATIONS, *(DEPLOY / name for name in others)}
     assert {path.resolve() for path in YAML_FILES} - {path.resolve() for path in beside} <= named
 
 
