@@ -23,6 +23,7 @@ from tests.lab.steady import SteadyLoad
 CHANGING = range(100, 140)
 """Numbers of the Services that change all the time."""
 SEED = 5
+slow = pytest.mark.slow
 
 
 @dataclass
@@ -59,14 +60,14 @@ class Scene:
         self.agent.stop(signal.SIGKILL)
 
 
-@pytest.fixture(params=[0, 1], ids=["network-facing", "workload-facing"])
+@pytest.fixture(params=[pytest.param(0, id="network-facing", marks=slow), pytest.param(1, id="workload-facing")])
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with Lab(pods=request.param) as lab:
         load = SteadyLoad(lab)
         yield Scene(lab, load, Agent(lab, load.services, options=["--min-sync-period=0s"]))
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=slow)])
 def test_kills_at_any_moment_cost_no_request_and_no_connection(scene: Scene, kills: int) -> None:
     agent = scene.agent
     filters = agent.filters()
@@ -90,7 +91,7 @@ def test_kills_at_any_moment_cost_no_request_and_no_connection(scene: Scene, kil
     assert_next_start_writes_the_difference(scene)
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=slow)])
 def test_first_starts_that_are_killed_anywhere_are_made_up_for(scene: Scene, kills: int) -> None:
     agent = scene.agent
     for _ in range(kills):

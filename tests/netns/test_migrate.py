@@ -14,8 +14,9 @@ import pytest
 from tcnat import pins as pinning
 from tcnat.blueprint import Blueprint, MapBlueprint, encode, present_blueprint, size_of
 from tcnat.bpf import Map, possible_cpus
+from tcnat.errors import TcnatError
 from tcnat.layout import FLOW, FLOW_KEY, LAYOUT_VERSION, MAPS, Family, FlowState, MapType
-from tcnat.loader import load
+from tcnat.loader import load, open_pinned
 from tcnat.migrate import carry_over, understood_sets
 
 SMALL = dict.fromkeys(("services", "slots", "backends", "flows", "flows_new", "affinity", "fragments"), 64)
@@ -110,6 +111,12 @@ def test_a_set_of_another_version_is_not_understood(pins: Path) -> None:
     old["backends"].update(b"\1\0\0\0", b"x" * 12)
     assert understood_sets(pins, Family.IPV4) == []
     assert loaded_maps(pins)["backends"].lookup(b"\1\0\0\0") == bytes(12)
+
+
+def test_who_only_reads_is_told_whose_the_datapath_is(pins: Path) -> None:
+    other_set(pins, with_more("flows"))
+    with pytest.raises(TcnatError, match=r"is another version's \(v1-00000000\): use that version's commands"):
+        open_pinned(pins)
 
 
 def test_a_set_that_is_not_whole_is_made_again(pins: Path) -> None:

@@ -40,8 +40,8 @@ OTHER_MAPS: Edits = {
 """Services, and with them slots and backends, are made anew, and so are the flows (2: BPF_F_NO_COMMON_LRU)."""
 OTHER_STRUCTS: Edits = {
     "bpf/types.h": {
-        "    __u32 backend;\n    __u32 generation;\n    __u32 service;\n    __u32 seen;": (
-            "    __u32 colour;\n    __u32 backend;\n    __u32 generation;\n    __u32 service;\n    __u32 seen;"
+        "    __u32 backend;\n    __u32 generation;\n    __u32 service;\n": (
+            "    __u32 colour;\n    __u32 backend;\n    __u32 generation;\n    __u32 service;\n"
         )
     },
     "tcnat/layout.py": {
@@ -52,6 +52,7 @@ OTHER_STRUCTS: Edits = {
     },
 }
 """Flows have one more field, in their middle, and so the programs are others, too."""
+OTHER_VERSION: Edits = {"tcnat/layout.py": {"LAYOUT_VERSION = 1\n": "LAYOUT_VERSION = 2\n"}}
 slow = pytest.mark.slow
 SEED = 6
 KILLS = 10
@@ -92,7 +93,7 @@ class Scene:
             assert connection.echo(b"x" * 50_000) == b"x" * 50_000
 
 
-@pytest.fixture(params=[0, 1], ids=["network-facing", "workload-facing"])
+@pytest.fixture(params=[pytest.param(0, id="network-facing", marks=slow), pytest.param(1, id="workload-facing")])
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with Lab(pods=request.param) as lab, ExitStack() as stack:
         for host in lab.backends:
@@ -137,6 +138,21 @@ def test_an_upgrade_and_the_way_back_cost_no_request_and_no_connection(scene: Sc
     for tally in tallies.values():
         assert (tally.errors, tally.broken) == ((), "")
         assert tally.requests > 100
+
+
+@slow
+def test_another_layout_version_begins_with_empty_maps_and_serves_at_once(scene: Scene, cache: Path) -> None:
+    own, other = scene.agent.version, variant(scene.lab.directory / "other", OTHER_VERSION, cache)
+    for version, name in ((other, "v2-"), (own, "v1-")):
+        scene.start(version)
+        [pinned] = scene.sets()
+        assert pinned.startswith(name)
+        scene.programs()
+        with scene.load as load:
+            tallies = load.tally()
+        for tally in tallies.values():
+            assert (tally.errors, tally.broken) == ((), "")
+            assert tally.requests
 
 
 @slow
