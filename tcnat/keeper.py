@@ -36,6 +36,7 @@ class DeviceKeeper:
         self._programs = programs
         self._post = post
         self._news: SimpleQueue[DeviceEvent] = SimpleQueue()
+        self._later: dict[int, DeviceEvent] = {}  # news that came while others were followed
         self._listed = Flag()
         self.restored = 0
         """Filters that others took off a device, and that were put back."""
@@ -73,17 +74,11 @@ class DeviceKeeper:
 
     def sync(self) -> None:
         """Do what the news ask for."""
-        news = self._latest()
-        for event in news:
-            self._follow(event)
-        self._raise([event.link.index for event in news])
+        self._see_to({})
 
     def resync(self) -> None:
         """See to it that every matching device carries what it should, also where others interfered."""
-        self.sync()
-        for link, role in self._served.values():
-            self._attach(link, role, role)
-        self._raise(list(self._served))
+        self._see_to({index: DeviceEvent(Change.CAME, *served) for index, served in self._served.items()})
 
     def replace(self, programs: Programs) -> None:
         """Have every device carry these programs from now on."""
@@ -105,14 +100,27 @@ class DeviceKeeper:
             self._news.put(event)
             self._post()
 
-    def _latest(self) -> list[DeviceEvent]:
-        """The last news of each device; those that nothing was known of come first, as their pods may be sending."""
-        last: dict[int, DeviceEvent] = {}
+    def _see_to(self, devices: dict[int, DeviceEvent]) -> None:
+        """Follow all news, and these events of devices that there are no news of. Devices that nothing was known of
+        come first, also those that appear meanwhile: their pods may be sending."""
+        todo = {**devices, **self._later}
+        self._later = {}
+        self._take_news(todo, todo)
+        done = []
+        while todo:
+            index = next((each for each in todo if each not in self._served), next(iter(todo)))
+            self._follow(todo.pop(index))
+            done.append(index)
+            self._take_news(todo, self._later)
+        self._raise(done)
+
+    def _take_news(self, unknown: dict[int, DeviceEvent], known: dict[int, DeviceEvent]) -> None:
+        """Take the last news of each device, apart by whether it is served already."""
         with suppress(Empty):
             while True:
                 event = self._news.get_nowait()
-                last[event.link.index] = event
-        return sorted(last.values(), key=lambda event: event.link.index in self._served)
+                index = event.link.index
+                (known if index in self._served else unknown)[index] = event
 
     def _follow(self, event: DeviceEvent) -> None:
         link = event.link

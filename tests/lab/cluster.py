@@ -6,12 +6,15 @@ import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from tcnat.layout import Family
+
 from .agent import Agent
+from .clients import Tcp, Udp
 from .echo import Echo
 from .nodes import Node, Nodes, Pod
 from .objects import Port, Service
 from .site import Host
-from .stage import ECHO, ECHO_TARGET, PROMPT
+from .stage import ECHO, ECHO_PORT, ECHO_TARGET, PROMPT
 
 
 class Cluster:
@@ -36,6 +39,16 @@ class Cluster:
         for agent in self.agents:
             agent.put(service)
         return service
+
+    @staticmethod
+    def tcp(client: Host, to: Service, family: Family, source_port: int = 0) -> Tcp:
+        """A host's connection to a Service's echo port."""
+        return Tcp(client, to.addresses, family, ECHO_PORT, source_port)
+
+    @staticmethod
+    def udp(client: Host, to: Service, family: Family, *, connected: bool = True) -> Udp:
+        """A UDP socket of a host's for a Service's echo port."""
+        return Udp(client, to.addresses, family, ECHO_PORT, connected=connected)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tcnat.attach import Attacher, Role
 from tcnat.devices import Change, DeviceEvent, Event, Listed
 from tcnat.errors import TcnatError
 from tcnat.keeper import DeviceKeeper
-from tcnat.links import Overrun
+from tcnat.links import Link, Overrun
 from tcnat.monitor import DeviceMonitor
 from tcnat.netlink import Netlink
 from tcnat.patterns import Patterns
@@ -369,6 +370,32 @@ class TestKeeper:
         wait_until(lambda: kept.posts.qsize() >= 2, "news of both")
         kept.keeper.sync()
         assert order == ["veth1", "eth0"]
+
+    def test_a_device_that_appears_while_all_are_looked_at_does_not_wait_for_the_end(self, netns, kept, monkeypatch):
+        netns.ip(*(f"link add veth{n} type veth peer name pod{n}" for n in range(1, 6)))
+        kept.until(lambda: len(kept.keeper.served) == 6)
+        order: list[str] = []
+        attach_new = Attacher.attach_new
+
+        def appear(_: Attacher, name: str, *rest: object) -> bool:
+            if not order:
+                posts = kept.posts.qsize()
+                netns.ip("link add veth9 type veth peer name pod9", "link del veth5")
+                wait_until(lambda: kept.posts.qsize() >= posts + 2, "news of both")
+            order.append(name)
+            return False
+
+        def note(attacher: Attacher, link: Link, *rest: Any) -> bool:
+            order.append(link.name)
+            return attach_new(attacher, link, *rest)
+
+        monkeypatch.setattr(Attacher, "attach", appear)
+        monkeypatch.setattr(Attacher, "attach_new", note)
+        kept.keeper.resync()
+        assert order[1] == "veth9"
+        assert sorted(order) == ["eth0", "veth1", "veth2", "veth3", "veth4", "veth5", "veth9"]
+        kept.until(lambda: len(kept.keeper.served) == 6)
+        assert kept.carriers() == dict.fromkeys(["eth0", "veth1", "veth2", "veth3", "veth4", "veth9"], 4)
 
     def test_a_device_that_others_delete_in_the_midst_harms_no_other(self, netns, kept, monkeypatch):
         really = Netlink.send

@@ -53,11 +53,11 @@ class Stand:
 
     def tcp(self, to: Service, family: Family) -> Tcp:
         """The client's connection to a Service."""
-        return Tcp(self.client, to.addresses, family, ECHO_PORT)
+        return self.cluster.tcp(self.client, to, family)
 
     def udp(self, to: Service, family: Family, *, connected: bool = True) -> Udp:
         """A UDP socket of the client's for a Service."""
-        return Udp(self.client, to.addresses, family, ECHO_PORT, connected=connected)
+        return self.cluster.udp(self.client, to, family, connected=connected)
 
 
 @pytest.fixture(scope="module", params=SET_UPS.values(), ids=SET_UPS.keys())
@@ -129,7 +129,7 @@ def test_straight_to_a_backend_beside_a_service_on_it(
     service = stand.cluster.service(pod)
     source = 20_000 + service.number
     with (
-        Tcp(stand.client, service.addresses, family, ECHO_PORT, source) as by_service,
+        stand.cluster.tcp(stand.client, service, family, source) as by_service,
         Tcp(stand.client, pod.addresses, family, ECHO_TARGET, source) as straight,
     ):
         for connection in (by_service, straight, by_service):
@@ -165,5 +165,5 @@ def test_a_pod_that_comes_later_is_served_and_serves(stand: Stand, family: Famil
     by_old = stand.cluster.service(pod)
     with stand.tcp(by_old, family) as connection:
         assert connection.server == pod.role
-    with Tcp(pod, stand.cluster.service(stand.remote).addresses, family, ECHO_PORT) as connection:
+    with stand.cluster.tcp(pod, stand.cluster.service(stand.remote), family) as connection:
         assert connection.server == stand.remote.role
