@@ -5,7 +5,7 @@ own, a permutation drawn from a hash of its address and port, and the backends t
 shares differ by one slot at most, and where one backend goes the others keep nearly all of theirs, **as long as the
 table keeps its size**. Two things see to that:
 
-* sizes come in steps that lie a factor of 4 apart, each a prime of at least :data:`SLOTS_PER_BACKEND` slots for each
+* sizes come in steps that lie a factor of 2 apart, each a prime of at least :data:`SLOTS_PER_BACKEND` slots for each
   backend, which keeps shares within 5 % of even;
 * where a table stands already, :func:`table_size` keeps its size until it is :data:`SPARE` times too large.
 """
@@ -19,7 +19,7 @@ from tcnat.model import Backend
 
 SLOTS_PER_BACKEND = 32
 """At least so many slots for each backend: one slot more or less is then 3 % of a share."""
-STEP = 4
+STEP = 2
 """How far one table size lies from the next."""
 FEW = 5
 """Up to so many backends share the smallest size."""
