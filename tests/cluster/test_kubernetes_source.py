@@ -31,7 +31,7 @@ def test_rule_9_nothing_is_synced_before_services_and_endpoints_are_listed(serve
     state.faults.status.clear()
     made.synced()
     assert made.endpoints() == 1
-    assert not made.source.problems
+    made.until(lambda: not made.source.problems, "the trouble's end")
     made.source.stop()
 
 
