@@ -23,7 +23,7 @@ from .agent import SETTLE, following, until_in_maps
 from .apiwriter import ENDPOINTS, Writer, changed_slice, fill
 from .figures import Figure
 from .objects import cluster_ip, made_up_endpoints
-from .processes import cpu_share, resident
+from .processes import cpu_seconds, cpu_share, resident, waiting_seconds
 from .standin import standing_in
 
 SERVICES, MANY = 5000, 50000
@@ -56,9 +56,11 @@ def figures(runs: int) -> list[Figure]:
 
 def _tcnat(lab: Lab, server: ApiServer, writer: Writer, runs: int) -> list[Figure]:
     source = ("--kubeconfig", str(server.kubeconfig))
-    seconds, memory = [], []
+    seconds, cpu, waited, memory = [], [], [], []
     for _ in range(runs):
         with following(lab, *source) as run:
+            cpu.append(cpu_seconds(run.pid))
+            waited.append(waiting_seconds(run.pid))
             seconds.append(run.seconds_to_sync)
             time.sleep(SETTLE)
             memory.append(run.resident())
@@ -75,6 +77,8 @@ def _tcnat(lab: Lab, server: ApiServer, writer: Writer, runs: int) -> list[Figur
     name = f"API server, {_SIZE}: "
     return [
         Figure(f"{name}start to last map write", "s", tuple(seconds), at_most=5),
+        Figure(f"{name}CPU time of that", "s", tuple(cpu)),
+        Figure(f"{name}time of that in which others had the CPUs", "s", tuple(waited)),
         Figure(f"{name}agent's resident memory", "MB", tuple(memory), at_most=100),
         Figure(f"{name}agent's resident memory after changes", "MB", (memory_after,), at_most=100),
         Figure(f"{name}agent's CPU, idle", "% core", (idle.percent,), at_most=0.5),

@@ -22,6 +22,12 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
+def waiting_seconds(pid: int) -> float:
+    """How long a process's threads have waited for a CPU (/proc/PID/task/TID/schedstat)."""
+    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(file.read_text().split()[1]) for file in files) / 1e9
+
+
 @dataclass(slots=True)
 class Share:
     """How much of a core a process took, in percent."""
