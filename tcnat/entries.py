@@ -48,6 +48,8 @@ class Front(NamedTuple):
 
 _WITHOUT_FRONT_END = {flags: _codec.pack(0, 0, 0, 0, flags) for flags in range(16)}
 
+_PLAIN_FLAGS = {value: flags for flags, value in _WITHOUT_FRONT_END.items() if flags and not flags & _FRONT_END}
+
 
 def is_front_end(key: bytes, value: bytes) -> bool:
     """Whether an entry of the services map is a front end's."""
@@ -58,6 +60,11 @@ def value_flags(value: bytes) -> int:
     """The flags in a value."""
     flags: int = _codec.unpack(value)[4]
     return flags
+
+
+def plain_flags(value: bytes) -> int | None:
+    """The flags of an entry that is no front end's; None where the value is another than tcnat writes for those."""
+    return _PLAIN_FLAGS.get(value)
 
 
 def service_value(front: Front | None, extra: int) -> bytes | None:

@@ -67,12 +67,13 @@ class MapStore:
         """Learn what the maps hold."""
         backends = self._maps["backends"]
         raw = backends.read_array(backends.max_entries)
+        written = len(raw.rstrip(b"\0"))  # behind that no id was ever given out
         present = self._nothing()
         recover(
             present,
             dict(self._maps["services"].items()),
             lambda slots: array("I", self._maps["slots"].read_array(slots)),
-            (raw[at : at + backends.value_size] for at in range(0, len(raw), backends.value_size)),
+            (raw[at : at + backends.value_size] for at in range(0, written, backends.value_size)),
         )
         self.present = present
         return present

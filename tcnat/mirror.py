@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tcnat.entries import is_front_end, service_value, value_flags
+from tcnat.entries import is_front_end, plain_flags, service_value
 
 _USER = 16
 _FLAGS = _USER - 1
@@ -43,14 +43,13 @@ class ServicesMirror:
     def put(self, key: bytes, value: bytes) -> None:
         """The map has this entry now."""
         self._length += key not in self
-        if is_front_end(key, value):
+        flags = plain_flags(value)
+        if flags is None and is_front_end(key, value):
             self.fronts[key] = value
             self._set(key, self.users(key) * _USER)
             return
         self.fronts.pop(key, None)
-        flags = value_flags(value)
-        plain = not flags & _OTHER and flags < _USER and service_value(None, flags) == value
-        self._set(key, self.users(key) * _USER | (flags if plain else _OTHER))
+        self._set(key, self.users(key) * _USER | (_OTHER if flags is None else flags))
 
     def remove(self, key: bytes) -> None:
         """The map has no entry under ``key`` any more."""

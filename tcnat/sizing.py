@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 
 from tcnat import maglev
 from tcnat.layout import MAPS
@@ -18,12 +19,13 @@ SLOTS_TO_GROW = 2
 def map_entries(front_ends: Iterable[FrontEnd], flows: int) -> dict[str, int]:
     """Map -> entries for one family's front ends: powers of two, and never fewer than the layout's own. ``flows`` is
     the size of the flow table, taken as it is."""
+    table_size = cache(maglev.table_size)
     fronts = slots = 0
     addresses: set[bytes] = set()
     backends: dict[ServicePortName, set[object]] = defaultdict(set)
     for front_end in front_ends:
         fronts += 1
-        slots += maglev.table_size(len(front_end.backends))
+        slots += table_size(len(front_end.backends))
         addresses.add(front_end.key.address)
         backends[front_end.service].update(front_end.backends)
     numbers = sum(map(len, backends.values()))
