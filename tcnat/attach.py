@@ -14,6 +14,7 @@ from tcnat.filters import (
     blocking,
     describe,
     device_flags,
+    dispensable,
     is_ours,
     same,
     wanted_filters,
@@ -64,8 +65,8 @@ class Attacher:
         to be written: False only where the kernel tells program ids (4.18) and all was right. DeviceVanished if there
         is no such device, TcnatError if the kernel lacks something, forbids it, or others hold the place."""
         link = self._link(device)
-        wanted = wanted_filters(link, role, programs)
         there = self._filters(link.index)
+        wanted = [each for each in wanted_filters(link, role, programs) if not dispensable(each[0], there)]
         _refuse_taken(link, there, wanted)
         todo = [(w, fd) for w, fd in wanted if not w.program or w not in there]
         places = {(w.hook, w.priority) for w, _ in wanted}

@@ -168,6 +168,11 @@ def blocking(there: Filter, wanted: Filter) -> bool:
     return there.handle == wanted.handle and not is_ours(there)
 
 
+def dispensable(wanted: Filter, there: Iterable[Filter]) -> bool:
+    """Whether a wanted filter is only to retire, and does without a place that others have."""
+    return wanted.priority in RETIRING.values() and any(blocking(other, wanted) for other in there)
+
+
 def same(there: Filter, wanted: Filter) -> bool:
     """Whether a filter is as wanted, as far as this kernel tells."""
     comparable = there.program and wanted.program

@@ -344,6 +344,22 @@ def test_a_namespace_that_is_not_there():
     assert not Path("/run/netns/tcnat-nowhere").exists()
 
 
+def test_what_retires_sits_behind_the_new_filter_and_goes_with_the_next_attach(netns, attacher, loaded):
+    attacher.attach("eth0", Role.NETWORK, dataclasses.replace(loaded.programs, retiring4=loaded.programs.egress6))
+    assert [row[:2] for row in shown(netns, "eth0", "ingress")] == [(1004, "ip"), (1005, "ip"), (1006, "ipv6")]
+    assert shown(netns, "eth0", "ingress")[1][3:5] == ("tcnat_ingress", loaded.egress6)
+    attacher.attach("eth0", Role.NETWORK, loaded.programs)
+    assert [row[:2] for row in shown(netns, "eth0", "ingress")] == [(1004, "ip"), (1006, "ipv6")]
+
+
+def test_what_retires_does_without_a_place_that_others_have(netns, attacher, loaded):
+    tc(netns, "qdisc add dev eth0 clsact")
+    tc(netns, "filter add dev eth0 ingress pref 1005 protocol ip u32 match u32 0 0 classid 1:7")
+    attacher.attach("eth0", Role.NETWORK, dataclasses.replace(loaded.programs, retiring4=loaded.programs.egress6))
+    assert [row[0] for row in shown(netns, "eth0", "ingress") if row[3]] == [1004, 1006]
+    assert " u32 " in netns.run("tc", "filter", "show", "dev", "eth0", "ingress", "pref", "1005")
+
+
 def test_detach_takes_our_filters_and_an_idle_clsact(netns, attacher, loaded):
     attacher.attach("eth0", Role.NETWORK, loaded.programs)
     detached = attacher.detach("eth0")
