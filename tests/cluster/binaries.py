@@ -1,5 +1,5 @@
-"""Kubernetes 1.20.2 from Debian's source package: kube-apiserver and kube-proxy are built, kubectl is taken from its
-package without installing it. All of it is kept in a cache, ``~/.cache/tcnat/cluster``, for all checkouts.
+"""Kubernetes 1.20.2 from Debian's source package: kube-apiserver and kube-proxy are built; kubectl and promtool are
+taken from their packages without installing those. All is kept in ``~/.cache/tcnat/cluster``, for all checkouts.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ REFLECT2 = Path("/usr/share/gocode/src/github.com/modern-go/reflect2")
 OPENAPI = "pkg/generated/openapi"
 _MARK = "+k8s:openapi-gen=true"
 _VERSION_PACKAGE = "k8s.io/kubernetes/vendor/k8s.io/component-base/version"
+COMPILED = ("kube-apiserver", "kube-proxy")
+TAKEN = {"kubectl": "kubernetes-client", "promtool": "prometheus"}
+"""Program -> the package that has it in /usr/bin."""
 Tell = Callable[[str], None]
 """Takes a line on what is being done now."""
 
@@ -50,9 +53,13 @@ class Binaries:
         return self.directory / "kubectl"
 
     @property
-    def complete(self) -> bool:
-        """Whether all of them are there."""
-        return all(path.exists() for path in (self.apiserver, self.proxy, self.kubectl))
+    def promtool(self) -> Path:
+        """promtool."""
+        return self.directory / "promtool"
+
+    def missing(self) -> set[str]:
+        """The programs that are not there."""
+        return {name for name in (*COMPILED, *TAKEN) if not (self.directory / name).exists()}
 
 
 def cached() -> Binaries:
@@ -64,7 +71,7 @@ def cached() -> Binaries:
 def found() -> Binaries:
     """The programs. TcnatError where they have not been built."""
     binaries = cached()
-    if not binaries.complete:
+    if binaries.missing():
         raise TcnatError(f"Kubernetes {VERSION} is not built yet: run make setup-cluster")
     return binaries
 
@@ -75,20 +82,24 @@ def build(tell: Tell) -> Binaries:
     home = binaries.directory
     home.parent.mkdir(parents=True, exist_ok=True)
     with _alone(home.parent / "lock", tell):
-        if binaries.complete:
+        missing = binaries.missing()
+        if not missing:
             return binaries
         for tool in ("go", "apt-get", "dpkg", "tar"):
             if shutil.which(tool) is None:
                 raise TcnatError(f"{tool} is missing: run make setup-cluster as root, or see scripts/packages.txt")
         with tempfile.TemporaryDirectory(dir=home.parent) as directory:
             scratch = Path(directory)
-            archive, client = _download(scratch / "apt", tell)
-            tree = _unpack(archive, scratch / "go", tell)
-            _build(tree, scratch, tell)
-            subprocess.run(["dpkg", "-x", str(client), str(scratch / "client")], check=True)
-            shutil.copy2(scratch / "client/usr/bin/kubectl", scratch / "bin/kubectl")
-            shutil.rmtree(home, ignore_errors=True)
-            (scratch / "bin").rename(home)
+            made = scratch / "bin"
+            made.mkdir()
+            mirror = _Mirror(scratch / "apt", tell)
+            if missing.intersection(COMPILED):
+                _compile(_unpack(mirror.sources(), scratch / "go", tell), scratch, tell)
+            for program in missing.intersection(TAKEN):
+                shutil.copy2(mirror.unpacked(TAKEN[program]) / "usr/bin" / program, made)
+            home.mkdir(exist_ok=True)
+            for path in made.iterdir():
+                path.rename(home / path.name)
     return binaries
 
 
@@ -104,28 +115,46 @@ def _alone(path: Path, tell: Tell) -> Iterator[None]:
         yield
 
 
-def _download(scratch: Path, tell: Tell) -> tuple[Path, Path]:
-    """The source archive, and the package that has kubectl."""
-    tell("getting the sources")
-    scratch.mkdir()
-    own, targets = apt.own_codename(), apt.own_targets()
-    suites = {suite: suite for suite in (own, f"{own}-security")}
-    sources = [line for kind in ("deb", "deb-src") for line in apt.source_lines(targets, suites, kind)]
-    if not sources:
-        raise TcnatError(f"apt on this machine has no source for Debian {own or '(unknown release)'}: no Kubernetes")
-    mirror = apt.Apt(scratch, sources)
-    try:
-        mirror.run("apt-get", "update")
-        mirror.run("apt-get", "source", "--download-only", "kubernetes")
-        mirror.run("apt-get", "download", "kubernetes-client")
-    except subprocess.CalledProcessError as error:
-        raise TcnatError(f"cannot get Kubernetes from this machine's mirror: {apt.reason(error)}") from None
-    (archive,) = scratch.glob("kubernetes_*.orig.tar.*")
-    (client,) = scratch.glob("kubernetes-client_*.deb")
-    for path in (archive, client):
-        if VERSION not in path.name:
-            raise TcnatError(f"Debian {own} has another Kubernetes than {VERSION}: {path.name}")
-    return archive, client
+class _Mirror:
+    """What this machine's apt takes packages from, without installing any."""
+
+    def __init__(self, scratch: Path, tell: Tell) -> None:
+        scratch.mkdir()
+        self._scratch = scratch
+        self._tell = tell
+        self._own = apt.own_codename()
+        suites = {suite: suite for suite in (self._own, f"{self._own}-security")}
+        targets = apt.own_targets()
+        sources = [line for kind in ("deb", "deb-src") for line in apt.source_lines(targets, suites, kind)]
+        if not sources:
+            raise TcnatError(f"apt on this machine has no source for Debian {self._own or '(unknown release)'}")
+        self._apt = apt.Apt(scratch, sources)
+        self._run("update")
+
+    def sources(self) -> Path:
+        """The archive of Kubernetes' sources."""
+        self._tell("getting the sources")
+        self._run("source", "--download-only", "kubernetes")
+        (archive,) = self._scratch.glob("kubernetes_*.orig.tar.*")
+        if VERSION not in archive.name:
+            raise TcnatError(f"Debian {self._own} has another Kubernetes than {VERSION}: {archive.name}")
+        return archive
+
+    def unpacked(self, package: str) -> Path:
+        """A directory with what a binary package would install."""
+        self._tell(f"getting the package {package}")
+        self._run("download", package)
+        (archive,) = self._scratch.glob(f"{package}_*.deb")
+        home = self._scratch / package
+        subprocess.run(["dpkg", "-x", str(archive), str(home)], check=True)
+        return home
+
+    def _run(self, *words: str) -> None:
+        try:
+            self._apt.run("apt-get", *words)
+        except subprocess.CalledProcessError as error:
+            what = f"apt-get {' '.join(words)}"
+            raise TcnatError(f"{what} failed with this machine's mirror: {apt.reason(error)}") from None
 
 
 def _unpack(archive: Path, gopath: Path, tell: Tell) -> Path:
@@ -142,7 +171,7 @@ def _unpack(archive: Path, gopath: Path, tell: Tell) -> Path:
     return tree
 
 
-def _build(tree: Path, scratch: Path, tell: Tell) -> None:
+def _compile(tree: Path, scratch: Path, tell: Tell) -> None:
     """Put kube-apiserver and kube-proxy into ``scratch/bin``."""
     environment = {
         **os.environ,
@@ -166,8 +195,7 @@ def _build(tree: Path, scratch: Path, tell: Tell) -> None:
     major, minor, _ = VERSION.split(".")
     versions = {"gitVersion": f"v{VERSION}", "gitMajor": major, "gitMinor": minor}
     flags = " ".join(["-s -w", *(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in versions.items())])
-    (scratch / "bin").mkdir()
-    for name in ("kube-apiserver", "kube-proxy"):
+    for name in COMPILED:
         tell(f"compiling {name}")
         run("go", "build", "-o", str(scratch / "bin" / name), "-ldflags", flags, f"./cmd/{name}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,7 +185,7 @@ def test_the_rights_in_deploy_are_enough(cluster: Cluster, account: Path, web: W
     web.apply(2)
     web.until_answers("backend2")
     assert "forbidden" not in agent.program.output()
-    assert json.loads(agent.ask(10256, "/healthz")[1]).get("problems", []) == []
+    assert agent.health()["objectErrors"] == []
 
 
 def without(resource: str) -> dict[str, Any]:
