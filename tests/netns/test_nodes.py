@@ -17,15 +17,15 @@ from tests.lab.objects import Port, Service
 from tests.lab.stage import ECHO_PORT, ECHO_TARGET
 
 UPLINK = ("--network-device=eth0",)
-SET_UPS = {
-    "ptp, routes": ("ptp", Between.ROUTES, ()),
-    "ptp, VXLAN": ("ptp", Between.VXLAN, ()),
-    "bridge, routes": ("bridge", Between.ROUTES, ()),
-    "bridge, VXLAN, eth0 served too": ("bridge", Between.VXLAN, UPLINK),
-    "bridge in hairpin mode, VXLAN": ("bridge-hairpin", Between.VXLAN, ()),
-    "calico, VXLAN": ("calico", Between.VXLAN, ()),
-    "calico, routes, eth0 served too": ("calico", Between.ROUTES, UPLINK),
-}
+SET_UPS = [
+    pytest.param(("ptp", Between.ROUTES, ()), id="ptp, routes"),
+    pytest.param(("bridge", Between.VXLAN, UPLINK), id="bridge, VXLAN, eth0 served too"),
+    pytest.param(("calico", Between.ROUTES, UPLINK), id="calico, routes, eth0 served too"),
+    pytest.param(("ptp", Between.VXLAN, ()), id="ptp, VXLAN", marks=pytest.mark.slow),
+    pytest.param(("bridge", Between.ROUTES, ()), id="bridge, routes", marks=pytest.mark.slow),
+    pytest.param(("bridge-hairpin", Between.VXLAN, ()), id="bridge in hairpin mode, VXLAN", marks=pytest.mark.slow),
+    pytest.param(("calico", Between.VXLAN, ()), id="calico, VXLAN", marks=pytest.mark.slow),
+]
 
 EARLY_FRAGMENTS = (
     "once a hairpin has been seen, egress_fragment finds the first fragment of any reply under REPLY, and "
@@ -60,7 +60,7 @@ class Stand:
         return self.cluster.udp(self.client, to, family, connected=connected)
 
 
-@pytest.fixture(scope="module", params=SET_UPS.values(), ids=SET_UPS.keys())
+@pytest.fixture(scope="module", params=SET_UPS)
 def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     cni, between, options = request.param
     with Nodes(CNIS[cni], 2, between) as nodes, cluster(nodes, options) as made:
