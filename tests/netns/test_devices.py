@@ -250,6 +250,7 @@ class TestRoutes:
             "route add 10.10.1.5/32 dev cali1",
             "route add 10.244.1.6/32 dev cali1 table 100",
             "route add blackhole 10.244.1.7/32",
+            "route add local 10.244.1.8/32 dev cali1 table main",
             "route add fd44::/64 dev cali1",
         )
         assert followed.nothing()
