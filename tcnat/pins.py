@@ -51,8 +51,13 @@ def make_directories(directory: Path) -> None:
 
 
 def is_whole(directory: Path) -> bool:
-    """Whether a set has all of its maps."""
-    return (directory / BLUEPRINT).exists()
+    """Whether a set of the present version was finished, and has all of its maps still."""
+    return (directory / BLUEPRINT).exists() and not missing_maps(directory, present_blueprint())
+
+
+def missing_maps(directory: Path, blueprint: Blueprint) -> list[str]:
+    """The names of the set's maps that are not pinned; that of the tail calls is pinned with programs."""
+    return [name for name in blueprint.maps if name != "tails" and not (directory / name).exists()]
 
 
 def pin_blueprint(directory: Path) -> None:
@@ -65,10 +70,11 @@ def pin_blueprint(directory: Path) -> None:
 
 def read_blueprint(directory: Path) -> Blueprint | None:
     """A set's blueprint; None if it is not whole, or of a version that nothing is known of."""
-    if not is_whole(directory):
+    if not (directory / BLUEPRINT).exists():
         return None
     kept = Map.open(directory / BLUEPRINT, type=MapType.ARRAY, key_size=4, value_size=None, name=BLUEPRINT)
-    return decode(kept.lookup(bytes(4)) or b"")
+    blueprint = decode(kept.lookup(bytes(4)) or b"")
+    return None if blueprint is None or missing_maps(directory, blueprint) else blueprint
 
 
 def open_map(directory: Path, layout: MapLayout, key_size: int, value_size: int) -> Map:

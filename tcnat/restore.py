@@ -8,9 +8,17 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from tcnat.layout import MAPS
+from tcnat.blueprint import present_blueprint
 from tcnat.loader import Loaded, mount_bpffs
-from tcnat.pins import family_directory, generations, is_whole, make_directories, pin_blueprint, pin_programs
+from tcnat.pins import (
+    family_directory,
+    generations,
+    is_whole,
+    make_directories,
+    missing_maps,
+    pin_blueprint,
+    pin_programs,
+)
 
 log = logging.getLogger(__name__)
 
@@ -18,17 +26,16 @@ log = logging.getLogger(__name__)
 def restore_pins(pins: Path, loaded: Loaded) -> bool:
     """Pin what is missing of a family's set. False if all was there; TcnatError where it cannot be pinned."""
     directory = family_directory(pins, loaded.family)
-    missing = [name for name in MAPS if name != "tails" and not (directory / name).exists()]
-    whole, pinned = is_whole(directory), loaded.digest in generations(directory)
-    if whole and pinned and not missing:
+    pinned = loaded.digest in generations(directory)
+    if pinned and is_whole(directory):
         return False
     mount_bpffs(pins)
     make_directories(directory)
-    for name in missing:
+    for name in missing_maps(directory, present_blueprint()):
         loaded.maps[name].pin(directory / name)
     if not pinned:
         pin_programs(directory, loaded.digest, loaded.egress, loaded.ingress, loaded.maps["tails"])
-    if not whole:
+    if not is_whole(directory):
         pin_blueprint(directory)
     log.warning("pins were missing in %s, and are there again", directory)
     return True

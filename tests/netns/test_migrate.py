@@ -128,6 +128,18 @@ def test_a_set_that_is_not_whole_is_made_again(pins: Path) -> None:
     assert pinning.is_whole(directory)
 
 
+@pytest.mark.parametrize("lost", ["backends", "layout"])
+def test_a_set_that_lost_a_pin_is_made_again_or_not_taken_over(pins: Path, lost: str) -> None:
+    loaded_maps(pins)
+    directory = pinning.family_directory(pins, Family.IPV4)
+    (directory / lost).unlink()
+    assert loaded_maps(pins)["backends"].value_size == 12
+    assert pinning.is_whole(directory)
+    other_set(pins, with_more("flows"))
+    (pins / "v1-00000000" / "ipv4" / lost).unlink()
+    assert understood_sets(pins, Family.IPV4) == []
+
+
 def test_flows_come_over_unless_there_are_later_ones(pins: Path) -> None:
     old = other_set(pins, with_more("flows"))
     maps = loaded_maps(pins)
