@@ -15,7 +15,7 @@ from scapy.packet import Packet, Raw
 from tests.packets.harness import Harness, on_one_cpu
 from tests.packets.pieces import fragments
 from tests.packets.runner import Verdict
-from tests.packets.table import Holds, Row, Sent, Step, dropped, play, reversed_, table, untouched
+from tests.packets.table import Holds, Row, Sent, Step, Wait, dropped, play, reversed_, table, untouched
 from tests.packets.talks import from_dns, from_web, opened, to_dns, to_web, web_moves
 from tests.packets.wire import CLIENT_PORT, Wire
 from tests.packets.world import WEB_TWO
@@ -28,11 +28,30 @@ SMALL_TABLE = 64
 """Entries of a table that a hostile pod fills four times over."""
 
 
-def spoofed_reset_keeps_the_backend(w: Wire) -> list[Step]:
+def far_reset(w: Wire) -> list[Step]:
+    """Its sequence number is far from what the backend has acknowledged; the connection is idle for an hour then."""
     return [
         *opened(w),
+        to_web(w, "PA", seq=1001, ack=5001, payload=b"data"),
+        from_web(w, "A", seq=5001, ack=1005),
         web_moves(w, WEB_TWO),
-        to_web(w, "R", seq=0xDEAD),
+        to_web(w, "R", seq=1005 + (1 << 24)),
+        Wait(3500),
+        to_web(w, "PA", seq=1005, ack=5001, payload=b"still"),
+        from_web(w, "PA", payload=b"here"),
+    ]
+
+
+def near_reset_and_fin(w: Wire) -> list[Step]:
+    """What they shorten is the time that an idle flow is remembered; forgotten, it comes back the same."""
+    return [
+        *opened(w),
+        to_web(w, "FA", seq=7),
+        Wait(3700),
+        to_web(w, "PA", payload=b"still"),
+        from_web(w, "PA", payload=b"here"),
+        to_web(w, "R", seq=1001),
+        Wait(11),
         to_web(w, "PA", payload=b"still"),
         from_web(w, "PA", payload=b"here"),
     ]
@@ -123,7 +142,8 @@ def tiny_first_fragment(w: Wire) -> list[Step]:
 
 ROWS = (
     Row("a spoofed source gets its owner the answer, not the spoofer", spoofed_source),
-    Row("a spoofed reset moves no flow to another backend", spoofed_reset_keeps_the_backend),
+    Row("a spoofed reset with a sequence number that is far off changes nothing", far_reset),
+    Row("spoofed FINs and near resets move no flow while the endpoints stand", near_reset_and_fin),
     Row("a forged reply with any part of the tuple wrong is never told as the Service's", forged_replies),
     Row(
         "a packet that claims to be from the Service's own address is let alone", forged_reply_from_the_service_address
