@@ -199,7 +199,7 @@ class _Agent:
     def _after_sync(self, stores: Mapping[Family, MapStore], checks: HealthCheckPorts) -> None:
         """What others learn of a sync."""
         checks.sync(self._wanted.health_checks)
-        write_news(self._config.pin_path, stores)
+        write_news(self._config.pin_path, stores, syncer=self._syncer)
 
     def _take_signals(self) -> None:
         for number, event in (

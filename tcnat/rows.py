@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NO_ROOM = "no room"
+NOT_SERVED = "not served"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
-    """A front end. ``state``: serving, rejecting, dropping, draining, or "no room" (not all of it is served)."""
+    """A front end. ``state``: serving, rejecting, dropping, draining, "no room" (not all of it is served), or
+    "not served" (of a kind that the datapath does not serve; a node port has the unspecified address)."""
 
     namespace: str
     name: str

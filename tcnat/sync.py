@@ -68,7 +68,8 @@ class Syncer:
         self._unfit: dict[FrontEndKey, Unfit] = {}
         self._note: Callable[[], object] = lambda: None
         self._local_drops: set[FrontEndKey] = set()
-        self._unserved_of: dict[ServiceRef, tuple[Unserved, ...]] = {}
+        self.unserved: dict[ServiceRef, tuple[Unserved, ...]] = {}
+        self.news = True  # whether ``unserved`` changed; for whoever passes it on, who also unsets it
         self._unserved: Counter[str] = Counter()  # by kind
         self._failure = ""
         self._note_failure = ""
@@ -167,10 +168,11 @@ class Syncer:
     def _tell_unserved(self, effect: Effect) -> None:
         """Name, once for each Service, what of it is not served, and what two Services claim."""
         for ref, them in effect.unserved.items():
-            self._unserved.subtract(each.kind for each in self._unserved_of.pop(ref, ()))
+            self.news = True
+            self._unserved.subtract(each.kind for each in self.unserved.pop(ref, ()))
             if them:
                 self._unserved.update(each.kind for each in them)
-                self._unserved_of[ref] = them
+                self.unserved[ref] = them
         for kind, number in self._unserved.items():
             self._metrics.unserved.labels(kind).set(number)
         _log_some(

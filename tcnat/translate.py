@@ -24,11 +24,11 @@ class Unserved(NamedTuple):
     kind: str
     """``externalIP``, ``loadBalancer`` or ``nodePort``."""
     address: bytes
-    """Empty for a node port, which answers on the node's addresses."""
+    """The unspecified one for a node port, which answers on the node's addresses."""
     port: int
 
     def __str__(self) -> str:
-        where = format_endpoint(self.address, self.port) if self.address else str(self.port)
+        where = format_endpoint(self.address, self.port) if any(self.address) else str(self.port)
         return f"{self.kind} {where}/{self.service.protocol.name}"
 
 
@@ -78,7 +78,8 @@ def without_backends(port: ServicePort) -> Verdict:
 
 def unserved(port: ServicePort) -> tuple[Unserved, ...]:
     """The front ends of a service port other than its cluster IP (rule 16)."""
-    node_port = (Unserved(port.name, "nodePort", b"", port.node_port),) if port.node_port else ()
+    anywhere = bytes(len(port.cluster_ip))
+    node_port = (Unserved(port.name, "nodePort", anywhere, port.node_port),) if port.node_port else ()
     return (
         *(Unserved(port.name, "externalIP", address, port.port) for address in port.external_ips),
         *(Unserved(port.name, "loadBalancer", address, port.port) for address in port.ingress_ips),

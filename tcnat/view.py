@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from tcnat.bpf import Map
 from tcnat.counts import ServiceCount, read_service_count
@@ -16,8 +17,10 @@ from tcnat.flows import FlowFilter, read_flows
 from tcnat.layout import BACKEND, SETTINGS, Family, ServiceFlag, port_number
 from tcnat.loader import Loaded
 from tcnat.model import Backend, ServicePortName, format_address
-from tcnat.notes import NoRoom, Notes
-from tcnat.rows import NO_ROOM, BackendRow, DeviceRow, Endpoint, FilterRow, FlowRow, ServiceRow
+from tcnat.notes import NoRoom, Notes, NotServed
+from tcnat.rows import NO_ROOM, NOT_SERVED, BackendRow, DeviceRow, Endpoint, FilterRow, FlowRow, ServiceRow
+
+Note = TypeVar("Note", NoRoom, NotServed)
 
 
 class View:
@@ -36,8 +39,9 @@ class View:
         self._backends = self._maps["backends"]
 
     def services(self) -> Iterator[ServiceRow]:
-        """Every front end, by address and port; then those that there is no room for at all."""
-        lacking = {(each.address, each.port, each.protocol): each for each in self._no_room()}
+        """Every front end, by address and port; then those that there is no room for at all, and those that are not
+        served."""
+        lacking = {(each.address, each.port, each.protocol): each for each in self._mine(self._notes.no_room)}
         for key, front in self.fronts:
             name = front_end_key(key)
             place = format_address(name.address), name.port, name.protocol.name
@@ -62,9 +66,12 @@ class View:
         for each in lacking.values():
             names = each.namespace, each.name, each.port_name, each.protocol
             yield ServiceRow(*names, family=int(self.family), address=each.address, port=each.port, state=NO_ROOM)
+        for other in self._mine(self._notes.not_served):
+            names = other.namespace, other.name, other.port_name, other.protocol
+            yield ServiceRow(*names, family=int(self.family), address=other.address, port=other.port, state=NOT_SERVED)
 
-    def _no_room(self) -> Iterator[NoRoom]:
-        return (each for each in self._notes.no_room if (":" in each.address) == (self.family is Family.IPV6))
+    def _mine(self, noted: Iterable[Note]) -> Iterator[Note]:
+        return (each for each in noted if (":" in each.address) == (self.family is Family.IPV6))
 
     def backends(self) -> Iterator[BackendRow]:
         """Every backend that a front end has, by id."""

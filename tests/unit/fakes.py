@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from tcnat.bpf import BpfError, MapFull
 from tcnat.layout import MAPS, Family, MapLayout, MapType, ServiceFlag
 from tcnat.model import Backend, FrontEnd, FrontEndKey, Protocol, Verdict
+from tcnat.resources import ServiceRef
+from tcnat.translate import Unserved
 
 CPUS = 2
 
@@ -178,3 +180,11 @@ def expected_flags(front_end: FrontEnd) -> ServiceFlag:
     """A front end's flags, without DIRECT."""
     more = {Verdict.REJECT: ServiceFlag.REJECT, Verdict.DROP: ServiceFlag.DROP}
     return ServiceFlag.FRONT_END | more.get(front_end.verdict, ServiceFlag(0))
+
+
+@dataclass(slots=True)
+class FakeSyncer:
+    """What :func:`tcnat.notes.write_news` asks of a syncer."""
+
+    unserved: dict[ServiceRef, tuple[Unserved, ...]] = field(default_factory=dict)
+    news: bool = False

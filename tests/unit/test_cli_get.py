@@ -29,9 +29,12 @@ from tcnat.lock import PinsLock
 from tcnat.maps import MapStore
 from tcnat.model import Protocol
 from tcnat.notes import remove_notes, write_news
+from tcnat.resources import ServiceRef
+from tcnat.translate import Unserved
 
+from .fakes import FakeSyncer
 from .flow_entries import flow_entry
-from .front_ends import front_end
+from .front_ends import front_end, service_name
 
 pytestmark = pytest.mark.root
 
@@ -40,6 +43,7 @@ EMPTY = front_end("10.96.0.2", "empty")
 GONE = front_end("10.96.0.3", "gone", "10.0.0.9")
 LARGE = front_end("10.96.0.99", "large", *(f"10.0.1.{n}" for n in range(1, 30)))
 DNS = front_end("fd00::a", "dns", "fd00:1::1", port=53, protocol=Protocol.UDP)
+OUTSIDE = service_name("outside")
 CONVERSATION = "10.1.0.1:40000", "10.96.0.1:80", "10.0.0.1:8080"
 QUERY = "[fd00::7]:5353", "[fd00::a]:53", "[fd00:1::1]:8080"
 
@@ -64,7 +68,9 @@ def fill(pins: Path, loaded: dict[Family, Loaded]) -> None:
     stores[Family.IPV4].sync({each.key: each for each in (WEB, EMPTY, GONE, LARGE)})
     stores[Family.IPV4].sync({GONE.key: None})
     stores[Family.IPV6].sync({DNS.key: DNS})
-    write_news(pins, stores)
+    external_ip = Unserved(OUTSIDE, "externalIP", bytes([192, 0, 2, 1]), 80)
+    node_port = Unserved(OUTSIDE, "nodePort", bytes(4), 30080)
+    write_news(pins, stores, syncer=FakeSyncer({ServiceRef("default", "outside"): (external_ip, node_port)}))
     now = int(time.monotonic())
     ipv4, ipv6 = loaded[Family.IPV4].maps, loaded[Family.IPV6].maps
     ipv4["flows"].update(*flow_entry(*CONVERSATION, seen=now - 70, timeout=1000))
@@ -98,6 +104,8 @@ def test_services_are_one_line_each(pins: Path) -> None:
         ["default", "empty", "main", "10.96.0.2:80/TCP", "rejecting", "0"],
         ["default", "gone", "main", "10.96.0.3:80/TCP", "draining", "0"],
         ["default", "large", "main", "10.96.0.99:80/TCP", "no room", "0"],
+        ["default", "outside", "main", "192.0.2.1:80/TCP", "not served", "0"],
+        ["default", "outside", "main", "0.0.0.0:30080/TCP", "not served", "0"],
         ["default", "dns", "main", "[fd00::a]:53/UDP", "serving", "1"],
     ]
 

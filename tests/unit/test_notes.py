@@ -9,9 +9,11 @@ import pytest
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
 from tcnat.maps import MapStore
-from tcnat.notes import NoRoom, Notes, notes_path, read_notes, remove_notes, write_news, write_notes
+from tcnat.notes import NoRoom, Notes, NotServed, notes_path, read_notes, remove_notes, write_news, write_notes
+from tcnat.resources import ServiceRef
+from tcnat.translate import Unserved
 
-from .fakes import fake_maps
+from .fakes import FakeSyncer, fake_maps
 from .front_ends import front_end, service_name
 
 PINS = Path("/sys/fs/bpf/some/tcnat")
@@ -28,7 +30,7 @@ def store(**entries: int) -> MapStore:
 def test_names_and_what_did_not_fit_can_be_read_back(tmp_path: Path) -> None:
     small = store(services=4)
     small.sync({WEB.key: WEB, OTHER.key: OTHER})
-    assert write_news(PINS, {Family.IPV4: small}, tmp_path)
+    assert write_news(PINS, {Family.IPV4: small}, tmp_path, syncer=FakeSyncer())
     notes = read_notes(PINS, tmp_path)
     assert notes.name(Family.IPV4, 1) == service_name("web")
     assert notes.name(Family.IPV6, 1) is None
@@ -37,16 +39,32 @@ def test_names_and_what_did_not_fit_can_be_read_back(tmp_path: Path) -> None:
 
 def test_the_file_is_written_only_when_there_is_something_new(tmp_path: Path) -> None:
     stores = {Family.IPV4: store()}
-    assert write_news(PINS, stores, tmp_path)  # what an earlier agent left may be wrong
-    assert not write_news(PINS, stores, tmp_path)
+    assert write_news(PINS, stores, tmp_path, syncer=FakeSyncer())  # what an earlier agent left may be wrong
+    assert not write_news(PINS, stores, tmp_path, syncer=FakeSyncer())
     stores[Family.IPV4].sync({WEB.key: WEB})
-    assert write_news(PINS, stores, tmp_path)
+    assert write_news(PINS, stores, tmp_path, syncer=FakeSyncer())
     stores[Family.IPV4].sync({WEB.key: front_end("10.96.0.1", "web", "10.0.0.1", "10.0.0.2")})
-    assert not write_news(PINS, stores, tmp_path)
+    assert not write_news(PINS, stores, tmp_path, syncer=FakeSyncer())
     stores[Family.IPV4].sync({WEB.key: None})
     stores[Family.IPV4].drain(0)
-    assert write_news(PINS, stores, tmp_path)
+    assert write_news(PINS, stores, tmp_path, syncer=FakeSyncer())
     assert read_notes(PINS, tmp_path) == Notes({4: {}})
+
+
+def test_what_is_not_served_can_be_read_back_and_is_news_by_itself(tmp_path: Path) -> None:
+    syncer = FakeSyncer()
+    stores = {Family.IPV4: store()}
+    write_news(PINS, stores, tmp_path, syncer=syncer)
+    name = service_name("web")
+    unserved = Unserved(name, "nodePort", bytes(16), 30080), Unserved(name, "externalIP", bytes([192, 0, 2, 1]), 80)
+    syncer.unserved[ServiceRef("default", "web")] = unserved
+    syncer.news = True
+    assert write_news(PINS, stores, tmp_path, syncer=syncer)
+    assert read_notes(PINS, tmp_path).not_served == (
+        NotServed("default", "web", "main", "TCP", "::", 30080),
+        NotServed("default", "web", "main", "TCP", "192.0.2.1", 80),
+    )
+    assert not write_news(PINS, stores, tmp_path, syncer=syncer)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"names": 3}', b'{"names": {"4": {"1": ["a"]}}}'])

@@ -215,9 +215,12 @@ def test_what_is_not_served_is_told_once_for_each_service_and_counted(
     [line] = [record.getMessage() for record in caplog.records if "not served" in record.getMessage()]
     assert line == "not served service=default/web externalIP 192.0.2.1:80/TCP, externalIP 192.0.2.2:80/TCP"
     assert bench.metric("tcnat_front_ends_unserved", kind="externalIP") == 2
+    assert bench.syncer.news
+    bench.syncer.news = False
     caplog.clear()
     bench.apply(slice_of("web", "10.0.0.2"))
     assert "not served" not in caplog.text
+    assert not bench.syncer.news
     bench.apply(service("web"))
     assert bench.metric("tcnat_front_ends_unserved", kind="externalIP") == 0
 
