@@ -26,6 +26,7 @@ BPF_TABLE("percpu_array", __u32, struct limiter, limiter, 2);
 BPF_TABLE("array", __u32, struct trace, trace, 1);
 BPF_PERF_OUTPUT(events);
 BPF_TABLE("percpu_array", __u32, struct packet, scratch, 1);
+BPF_TABLE("percpu_array", __u32, struct flow, scratch_flow, 1);
 BPF_TABLE("prog", __u32, __u32, tails, 1);
 
 /* What the slots of `tails` hold; tcnat/loader.py fills them by the programs' names. */
@@ -70,6 +71,26 @@ inline_always int take_up(struct packet *p)
     if (!left)
         return -1;
     *p = *left;
+    return 0;
+}
+
+/* The same for the flow half by which the packet is rewritten. */
+inline_always void leave_flow(struct flow *f)
+{
+    __u32 zero = 0;
+    struct flow copy = *f;
+
+    scratch_flow.update(&zero, &copy);
+}
+
+inline_always int take_up_flow(struct flow *f)
+{
+    __u32 zero = 0;
+    struct flow *left = scratch_flow.lookup(&zero);
+
+    if (!left)
+        return -1;
+    *f = *left;
     return 0;
 }
 

@@ -77,7 +77,7 @@ inline_always __u32 rewrite_reason(struct packet *p)
  * The way out for a packet of a flow. At the client's side later devices must not take the packet for a client's own,
  * and a hairpin turns back.
  */
-inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int new_flow, int at_client)
+inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client)
 {
     if (to->flags & FLOW_DIRECT && !changes(p, to)) {
         if (p->fragment == FIRST_FRAGMENT)
@@ -88,12 +88,20 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
         remember_fragment(p, p->key.protocol);
     if (rewrite(skb, p, to) < 0)
         return drop(skb, p, REASON_REWRITE_FAILED);
-    count_service(to->service, p->length, p->key.direction, new_flow);
+    count_service(to->service, p->length, p->key.direction, p->new_flow);
     if (at_client && to->flags & FLOW_HAIRPIN)
         return send_back(skb, p, rewrite_reason(p));
     if (at_client)
         skb->tc_index = REWRITTEN;
     return pass(skb, p, rewrite_reason(p));
+}
+
+/* The same in a program of its own. */
+inline_always int translate_next(struct __sk_buff *skb, struct packet *p, struct flow *to, __u32 tail)
+{
+    leave_flow(to);
+    go_on(skb, p, tail);
+    return drop(skb, p, REASON_REWRITE_FAILED);
 }
 
 /* The way out for a later fragment whose first one has been seen: it goes where that went. */
@@ -110,7 +118,7 @@ inline_always int translate_later(struct __sk_buff *skb, struct packet *p, struc
     if (!f)
         return drop(skb, p, REASON_FRAGMENT_FLOW_LOST);
     to = *f;
-    return translate(skb, p, &to, 0, at_client);
+    return translate(skb, p, &to, at_client);
 }
 
 #endif

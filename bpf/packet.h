@@ -26,7 +26,8 @@ struct packet {
     __u32 acknowledgement;
     __u32 fragment_id;
     __s32 verdict;   /* for a trace: what was decided */
-    __u32 new_flow;  /* 1: it begins one */
+    __u16 new_flow;  /* 1: it begins one */
+    __u16 unknown;   /* 1: no flow stands under its key, nor is left of one */
     __u16 checksum;  /* of TCP or UDP, as it stands */
     __u8 tcp_flags;  /* of SCTP: TCP_SYN for an INIT */
     __u8 tcp_header; /* bytes */

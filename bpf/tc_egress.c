@@ -41,8 +41,8 @@ inline_always int miss(struct __sk_buff *skb, struct packet *p, struct settings 
 }
 
 /*
- * The packets that most are: TCP or UDP of a flow that is open and goes on as it was, and those that are no Service's.
- * Whatever is not as plain as that goes to egress_slow, which begins again.
+ * The packets that most are: whole TCP or UDP with no options in its IP header. What belongs to a flow that is open and
+ * goes on as it was is served here, and what is no Service's leaves at once.
  */
 int tc_egress(struct __sk_buff *skb)
 {
@@ -61,32 +61,40 @@ int tc_egress(struct __sk_buff *skb)
     parsed = parse_plain(skb, &p, FORWARD);
     if (parsed == PARSED_NOT_OURS)
         return untouched(skb, &p);
-    if (parsed != PARSED_TRANSPORT)
-        goto slow;
+    if (parsed != PARSED_TRANSPORT) {
+        tails.call(skb, TAIL_EGRESS_SLOW);
+        return TC_PASS;
+    }
     svc = find_service(&p);
     if (!svc)
         return miss(skb, &p, s);
     read_clock(&p, s);
     f = flows.lookup(&p.key);
     keep_pointer(f);
-    if (!f || !lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc))
-        goto slow;
+    if (!f) {
+        p.unknown = !flows_new.lookup(&p.key);
+        if (p.unknown)
+            go_on(skb, &p, TAIL_EGRESS_NEW);
+        goto open;
+    }
+    if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc))
+        goto open;
     to = *f;
     other_key(&reply, &to, p.key.protocol, REPLY);
     other = flows.lookup(&reply);
     keep_pointer(other);
     if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
-        goto slow;
+        goto open;
     if (to.seen != p.seconds) {
         f->seen = p.seconds;
         other->seen = p.seconds;
     }
     if (p.key.protocol == PROTOCOL_TCP)
         note_ack(&p, f);
-    return translate(skb, &p, &to, 0, 1);
-slow:
-    tails.call(skb, TAIL_EGRESS_SLOW);
-    return TC_PASS;
+    return translate(skb, &p, &to, 1);
+open:
+    go_on(skb, &p, TAIL_EGRESS_OPEN);
+    return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
 /* Any packet: read with all its options, and sent on to the program that knows what to do. */
@@ -94,9 +102,7 @@ int egress_slow(struct __sk_buff *skb)
 {
     struct packet p = {};
     struct settings *s = find_settings();
-    struct service *svc;
-    struct flow *f;
-    int parsed, fresh;
+    int parsed;
 
     if (!s)
         return TC_PASS;
@@ -114,41 +120,38 @@ int egress_slow(struct __sk_buff *skb)
         go_on(skb, &p, TAIL_EGRESS_FRAGMENT);
         return TC_PASS;
     }
-    svc = find_service(&p);
-    if (!svc)
+    if (!find_service(&p))
         return miss(skb, &p, s);
-    f = find_flow(&p.key, &p, &fresh);
-    if (f && keeps(f, &p, svc))
-        go_on(skb, &p, TAIL_EGRESS_OPEN);
-    else
-        go_on(skb, &p, TAIL_EGRESS_NEW);
+    go_on(skb, &p, TAIL_EGRESS_OPEN);
     return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
-/* A packet of a flow that is kept. */
+/* A packet to a front end: its flow may stand, be halved, or be another's by now. */
 int egress_open(struct __sk_buff *skb)
 {
     struct packet p;
+    struct service *svc;
     struct flow_key reply;
     struct flow *f, *other;
     int fresh;
 
     if (take_up(&p) < 0)
         return TC_PASS;
+    svc = find_service(&p);
     f = find_flow(&p.key, &p, &fresh);
-    if (!f)
-        return drop(skb, &p, REASON_REWRITE_FAILED);
+    if (!svc || !f || !keeps(f, &p, svc))
+        goto new;
     other_key(&reply, f, p.key.protocol, REPLY);
     other = find_flow(&reply, &p, &fresh);
     if (!other) {
         go_on(skb, &p, TAIL_EGRESS_MEND);
-    } else if (!answers(other, &p.key)) {
-        go_on(skb, &p, TAIL_EGRESS_NEW);
-    } else {
-        follow(&p, f, &reply, other);
-        p.new_flow = 0;
-        go_on(skb, &p, TAIL_EGRESS_REWRITE);
+        return drop(skb, &p, REASON_REWRITE_FAILED);
     }
+    if (!answers(other, &p.key))
+        goto new;
+    follow(&p, f, &reply, other);
+    return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
+    new : go_on(skb, &p, TAIL_EGRESS_NEW);
     return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
@@ -172,17 +175,11 @@ int egress_mend(struct __sk_buff *skb)
 int egress_rewrite(struct __sk_buff *skb)
 {
     struct packet p;
-    struct flow *f;
     struct flow to;
-    int fresh;
 
-    if (take_up(&p) < 0)
+    if (take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    f = find_flow(&p.key, &p, &fresh);
-    if (!f)
-        return drop(skb, &p, REASON_FLOW_TABLE_FULL);
-    to = *f;
-    return translate(skb, &p, &to, p.new_flow, 1);
+    return translate(skb, &p, &to, 1);
 }
 
 /* While somebody traces: look at the packet first. */
@@ -244,7 +241,8 @@ int egress_new(struct __sk_buff *skb)
     }
     if (p.key.protocol == PROTOCOL_SCTP && f.to_destination_port != p.key.destination_port)
         return drop(skb, &p, REASON_SCTP_PORT);
-    forget(&p);
+    if (!p.unknown)
+        forget(&p);
     other_key(&reply, &f, p.key.protocol, REPLY);
     if (choose_source_port(&reply, &p, f.flags, hash) < 0)
         return drop(skb, &p, REASON_NO_SOURCE_PORT);
@@ -262,8 +260,7 @@ int egress_new(struct __sk_buff *skb)
         hairpin.update(&zero, &one);
     }
     p.new_flow = 1;
-    go_on(skb, &p, TAIL_EGRESS_REWRITE);
-    return drop(skb, &p, REASON_REWRITE_FAILED);
+    return translate_next(skb, &p, &f, TAIL_EGRESS_REWRITE);
 }
 
 /* No front end takes it: a hairpin's reply, a port that a Service address does not have, or somebody else's. */
@@ -282,11 +279,9 @@ int egress_miss(struct __sk_buff *skb)
     f = hairpins_exist() ? find_flow(&key, &p, &fresh) : 0;
     if (f && f->flags & FLOW_HAIRPIN) {
         p.key.direction = REPLY;
-        p.new_flow = 0;
         other_key(&key, f, p.key.protocol, FORWARD);
         follow(&p, f, &key, find_other(&key, &p));
-        go_on(skb, &p, TAIL_EGRESS_REWRITE);
-        return drop(skb, &p, REASON_REWRITE_FAILED);
+        return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
     }
     if (s->unknown_port == CHOICE_PASS && p.fragment == WHOLE)
         return untouched(skb, &p);

@@ -24,7 +24,7 @@ inline_always int miss(struct __sk_buff *skb, struct packet *p)
     return untouched(skb, p);
 }
 
-/* The packets that most are: plain TCP or UDP of an open flow, and those that are nobody's reply. */
+/* The packets that most are: whole TCP or UDP of an open flow, and those that are nobody's reply. */
 int tc_ingress(struct __sk_buff *skb)
 {
     struct packet p = {};
@@ -40,20 +40,23 @@ int tc_ingress(struct __sk_buff *skb)
     parsed = parse_plain(skb, &p, REPLY);
     if (parsed == PARSED_NOT_OURS)
         return untouched(skb, &p);
-    if (parsed != PARSED_TRANSPORT)
-        goto slow;
+    if (parsed != PARSED_TRANSPORT) {
+        tails.call(skb, TAIL_INGRESS_SLOW);
+        return TC_PASS;
+    }
     read_clock(&p, s);
     f = flows.lookup(&p.key);
     keep_pointer(f);
-    if (!f || f->seen != p.seconds || !goes_on(f, &p))
-        goto slow;
+    if (!f && !flows_new.lookup(&p.key))
+        return untouched(skb, &p);
+    if (!f || f->seen != p.seconds || !goes_on(f, &p)) {
+        go_on(skb, &p, TAIL_INGRESS_OPEN);
+        return TC_PASS;
+    }
     to = *f;
     if (p.key.protocol == PROTOCOL_TCP)
         note_ack(&p, f);
-    return translate(skb, &p, &to, 0, 0);
-slow:
-    tails.call(skb, TAIL_INGRESS_SLOW);
-    return TC_PASS;
+    return translate(skb, &p, &to, 0);
 }
 
 /* Any packet: read with all its options, and sent on to the program that knows what to do. */
@@ -97,25 +100,18 @@ int ingress_open(struct __sk_buff *skb)
         return untouched(skb, &p);
     other_key(&forward, f, p.key.protocol, FORWARD);
     follow(&p, f, &forward, find_other(&forward, &p));
-    go_on(skb, &p, TAIL_INGRESS_REWRITE);
-    return TC_PASS;
+    return translate_next(skb, &p, f, TAIL_INGRESS_REWRITE);
 }
 
 /* The way out for a packet whose flow is up to date. */
 int ingress_rewrite(struct __sk_buff *skb)
 {
     struct packet p;
-    struct flow *f;
     struct flow to;
-    int fresh;
 
-    if (take_up(&p) < 0)
+    if (take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    f = find_flow(&p.key, &p, &fresh);
-    if (!f)
-        return untouched(skb, &p);
-    to = *f;
-    return translate(skb, &p, &to, 0, 0);
+    return translate(skb, &p, &to, 0);
 }
 
 /* While somebody traces: look at the packet first. */

@@ -262,7 +262,8 @@ PACKET = Struct(
         *((name, "I") for name in ("seconds", "length", "network", "transport", "end")),
         *((name, "I") for name in ("sequence", "acknowledgement", "fragment_id")),
         ("verdict", "i"),
-        ("new_flow", "I"),
+        ("new_flow", "H"),
+        ("unknown", "H"),
         ("checksum", "H"),
         *((name, "B") for name in ("tcp_flags", "tcp_header", "fragment", "link", "reason", "plain")),
     ),
@@ -353,6 +354,7 @@ MAPS: dict[str, MapLayout] = {
         MapLayout("limiter", MapType.PERCPU_ARRAY, U32, LIMITER, 2),
         MapLayout("trace", MapType.ARRAY, U32, TRACE, 1),
         MapLayout("scratch", MapType.PERCPU_ARRAY, U32, PACKET, 1),
+        MapLayout("scratch_flow", MapType.PERCPU_ARRAY, U32, FLOW, 1),
         MapLayout("events", MapType.PERF_EVENT_ARRAY, U32, U32, 0),  # 0: one for each possible CPU
         MapLayout("tails", MapType.PROG_ARRAY, U32, U32, TAIL_SLOTS),
     )

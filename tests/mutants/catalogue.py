@@ -86,7 +86,7 @@ MUTANTS = (
         "a lost reply half is not mended",
         "tc_egress.c",
         "go_on(skb, &p, TAIL_EGRESS_MEND);",
-        "go_on(skb, &p, TAIL_EGRESS_REWRITE);",
+        "leave_flow(f);\n        go_on(skb, &p, TAIL_EGRESS_REWRITE);",
     ),
     Mutant(
         "SCTP gets another port",
