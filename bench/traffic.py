@@ -21,6 +21,7 @@ CONNECTIONS = 2000
 THREADS = 2
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 
+
 def wrk(lab: Lab, target: str, port: int, seconds: float) -> float:
     """Requests per second, each over a new connection."""
     options = [f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "10s", "-H", "Connection: close"]
