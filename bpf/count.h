@@ -59,6 +59,13 @@ inline_always int pass(struct __sk_buff *skb, struct packet *p, __u32 reason)
     return decided(skb, p, reason, TC_PASS);
 }
 
+/* A packet that has been rewritten goes on; the same program at a later device must not do it again. */
+inline_always int rewritten(struct __sk_buff *skb, struct packet *p, __u32 reason)
+{
+    skb->tc_index = p->key.direction == FORWARD ? REWRITTEN : REVERSED;
+    return pass(skb, p, reason);
+}
+
 inline_always int drop(struct __sk_buff *skb, struct packet *p, __u32 reason)
 {
     count(reason, p->length);

@@ -7,6 +7,7 @@
 #include "csum.h"
 #include "count.h"
 #include "frag.h"
+#include "source.h"
 
 /* Whether the flow changes anything; one straight to a backend mostly does not. */
 inline_always int changes(struct packet *p, struct flow *to)
@@ -73,10 +74,7 @@ inline_always __u32 rewrite_reason(struct packet *p)
     return p->key.direction == FORWARD ? REASON_FORWARDED : REASON_REVERSED;
 }
 
-/*
- * The way out for a packet of a flow. At the client's side later devices must not take the packet for a client's own,
- * and a hairpin turns back.
- */
+/* The way out for a packet of a flow. At the client's side a hairpin turns back. */
 inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client)
 {
     if (to->flags & FLOW_DIRECT && !changes(p, to)) {
@@ -86,14 +84,14 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
     }
     if (p->fragment == FIRST_FRAGMENT)
         remember_fragment(p, p->key.protocol);
+    if (is_for_another(p, to))
+        return untouched(skb, p);
     if (rewrite(skb, p, to) < 0)
         return drop(skb, p, REASON_REWRITE_FAILED);
     count_service(to->service, p->length, p->key.direction, p->new_flow);
     if (at_client && to->flags & FLOW_HAIRPIN)
         return send_back(skb, p, rewrite_reason(p));
-    if (at_client)
-        skb->tc_index = REWRITTEN;
-    return pass(skb, p, rewrite_reason(p));
+    return rewritten(skb, p, rewrite_reason(p));
 }
 
 /* The same in a program of its own. */
@@ -117,6 +115,8 @@ inline_always int translate_later(struct __sk_buff *skb, struct packet *p, struc
     f = find_flow(&p->key, p, &fresh);
     if (!f)
         return drop(skb, p, REASON_FRAGMENT_FLOW_LOST);
+    if (at_client && p->key.direction == REPLY && !(f->flags & FLOW_HAIRPIN))
+        return untouched(skb, p);
     to = *f;
     return translate(skb, p, &to, at_client);
 }

@@ -5,7 +5,9 @@
 
 #include "types.h"
 
-#define REWRITTEN 0x7c17 /* skb->tc_index of a packet that was rewritten at an earlier device */
+/* skb->tc_index of a packet that tc_egress, or tc_ingress, has rewritten at an earlier device. */
+#define REWRITTEN 0x7c17
+#define REVERSED 0x7c18
 
 enum fragment_kind {
     WHOLE = 0,

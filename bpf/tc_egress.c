@@ -16,6 +16,7 @@
 #include "frag.h"
 #include "flow.h"
 #include "service.h"
+#include "source.h"
 #include "nat.h"
 #include "open.h"
 #include "reject.h"
@@ -77,7 +78,7 @@ int tc_egress(struct __sk_buff *skb)
             go_on(skb, &p, TAIL_EGRESS_NEW);
         goto open;
     }
-    if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc))
+    if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
         goto open;
     to = *f;
     other_key(&reply, &to, p.key.protocol, REPLY);
@@ -149,6 +150,10 @@ int egress_open(struct __sk_buff *skb)
     }
     if (!answers(other, &p.key))
         goto new;
+    if (!at_workload(&p)) { /* its workload's device has lost its programs, or it would have been rewritten there */
+        f->flags &= ~FLOW_AT_WORKLOAD;
+        other->flags &= ~FLOW_AT_WORKLOAD;
+    }
     follow(&p, f, &reply, other);
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
     new : go_on(skb, &p, TAIL_EGRESS_NEW);
@@ -231,14 +236,16 @@ int egress_new(struct __sk_buff *skb)
             go_on(skb, &p, TAIL_EGRESS_REJECT);
             return drop(skb, &p, REASON_NO_ENDPOINT);
         }
+        if (at_workload(&p) && is_masqueraded(&p.key.source)) {
+            if (p.fragment == FIRST_FRAGMENT)
+                remember_fragment(&p, 0);
+            return untouched(skb, &p);
+        }
         if (choose_backend(svc, &p, &f, hash) < 0)
             return drop(skb, &p, REASON_BACKEND_MISSING);
         f.service = svc->service;
-        if (same_address(&f.to_destination, &p.key.source)) {
-            f.to_source = p.key.destination;
-            f.flags = FLOW_HAIRPIN | FLOW_SOURCE;
-        }
     }
+    choose_source(skb, &p, &f);
     if (p.key.protocol == PROTOCOL_SCTP && f.to_destination_port != p.key.destination_port)
         return drop(skb, &p, REASON_SCTP_PORT);
     if (!p.unknown)
@@ -375,12 +382,14 @@ int egress_icmp(struct __sk_buff *skb)
     }
     if (!f)
         return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
+    if (is_for_another(&p, f))
+        return untouched(skb, &p);
     to = *f;
     if (rewrite_error(skb, &p, &q, &to) < 0)
         return drop(skb, &p, REASON_REWRITE_FAILED);
     if (to.flags & FLOW_HAIRPIN)
         return send_back(skb, &p, key.direction == FORWARD ? REASON_ICMP_FORWARDED : REASON_ICMP_REVERSED);
-    return pass(skb, &p, REASON_ICMP_FORWARDED);
+    return rewritten(skb, &p, REASON_ICMP_FORWARDED);
 }
 
 /* Nobody serves it: say so. */

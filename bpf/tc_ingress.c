@@ -33,7 +33,7 @@ int tc_ingress(struct __sk_buff *skb)
     struct flow to;
     int parsed;
 
-    if (!s)
+    if (!s || skb->tc_index == REVERSED)
         return TC_PASS;
     if (s->trace && !(skb->tc_classid & TRACE_LOOKED_AT))
         tails.call(skb, TAIL_INGRESS_TRACE);
@@ -48,6 +48,8 @@ int tc_ingress(struct __sk_buff *skb)
     f = flows.lookup(&p.key);
     keep_pointer(f);
     if (!f && !flows_new.lookup(&p.key))
+        return untouched(skb, &p);
+    if (f && is_for_another(&p, f))
         return untouched(skb, &p);
     if (!f || f->seen != p.seconds || !goes_on(f, &p)) {
         go_on(skb, &p, TAIL_INGRESS_OPEN);
@@ -162,8 +164,10 @@ int ingress_icmp(struct __sk_buff *skb)
     f = find_flow(&key, &p, &fresh);
     if (!f)
         return pass(skb, &p, REASON_ICMP_UNKNOWN_FLOW);
+    if (is_for_another(&p, f))
+        return untouched(skb, &p);
     to = *f;
     if (rewrite_error(skb, &p, &q, &to) < 0)
         return drop(skb, &p, REASON_REWRITE_FAILED);
-    return pass(skb, &p, REASON_ICMP_REVERSED);
+    return rewritten(skb, &p, REASON_ICMP_REVERSED);
 }

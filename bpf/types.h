@@ -88,10 +88,12 @@ enum flow_state {
 #define SCTP_ANSWERED 10 /* a time-out of its own, not a state */
 
 /* Flags of struct flow. */
-#define FLOW_SOURCE 1u   /* both ends change, not only the far one */
-#define FLOW_HAIRPIN 2u  /* the client is its own backend */
-#define FLOW_ACK_SEEN 4u /* `ack` is valid */
-#define FLOW_DIRECT 8u   /* straight to a backend */
+#define FLOW_SOURCE 1u       /* both ends change, not only the far one */
+#define FLOW_HAIRPIN 2u      /* the backend is on the client's side of the device: its packets turn back there */
+#define FLOW_ACK_SEEN 4u     /* `ack` is valid */
+#define FLOW_DIRECT 8u       /* straight to a backend */
+#define FLOW_AT_NETWORK 16u  /* it has another source, from a device that faces the network: workloads' let it pass */
+#define FLOW_AT_WORKLOAD 32u /* made at a workload's device, which replies are left to */
 
 /* One half of a conversation: what its packets are turned into. */
 struct flow {
@@ -136,6 +138,21 @@ struct fragment {
     __u16 destination_port;
     __u32 seen;  /* seconds */
     __u32 known; /* the protocol of the flow it belongs to; 0: not ours, let it pass */
+};
+
+/* Whose source address a device that faces the network translates (rule 26). */
+enum masquerade {
+    MASQUERADE_NONE = 0,
+    MASQUERADE_OUTSIDE = 1, /* sources outside of the pods' network */
+    MASQUERADE_ALL = 2,
+};
+
+/* The network of the cluster's pods. */
+struct pods {
+    struct address network;
+    struct address mask; /* 0 where the network is not known, and then nothing is outside of it */
+    __u32 masquerade;
+    __u32 overlay; /* 1: the way to pods is another than that to the front ends' addresses */
 };
 
 struct counter {

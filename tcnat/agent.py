@@ -21,25 +21,26 @@ from types import FrameType
 from tcnat import datapath, health, metrics
 from tcnat.cleanup import cleanup
 from tcnat.config import AgentConfig
+from tcnat.configured import pods_of, settings_of
 from tcnat.errors import TcnatError
-from tcnat.filters import Role
 from tcnat.handover import Handover
 from tcnat.health import Health
 from tcnat.healthchecks import HealthCheckPorts
 from tcnat.keeper import DeviceKeeper
-from tcnat.layout import Choice, Family, FlowState
+from tcnat.layout import Family
 from tcnat.loader import Loaded, has_lru, load
 from tcnat.lock import NamespaceLock, PinsLock
 from tcnat.loop import Devices, Event, Inbox, Loop
 from tcnat.maps import MapStore
 from tcnat.metrics import HealthCollector, MapCollector, Metrics
 from tcnat.model import ServicePortName
+from tcnat.nodemaps import NodeMaps
 from tcnat.notes import write_news
 from tcnat.objects import Object, ObjectRef
 from tcnat.pace import Pace
 from tcnat.patterns import Patterns
 from tcnat.rights import check_rights
-from tcnat.settings import Settings
+from tcnat.served import Served
 from tcnat.sizing import map_entries
 from tcnat.sources import Source
 from tcnat.sources.file import FileSource
@@ -79,10 +80,9 @@ def check(config: AgentConfig) -> None:
         )
     if not config.network_device and not config.workload_device:
         raise TcnatError("no device to serve: give --network-device NAME... or --workload-device PATTERN...")
-    for key in ("cluster_cidr", "masquerade_all", "nodeport_addresses"):
-        if getattr(config, key):
-            flag = key.replace("_", "-")
-            log.warning("--%s has no effect: the tc datapath serves ClusterIPs and never masquerades", flag)
+    pods_of(config)
+    if config.nodeport_addresses:
+        log.warning("--nodeport-addresses has no effect: the tc datapath serves ClusterIPs")
     if config.without_effect:
         log.warning("of the KubeProxyConfiguration these have no effect: %s", ", ".join(config.without_effect))
 
@@ -111,53 +111,6 @@ def set_up_log(verbosity: int) -> None:
     logging.getLogger("tcnat").setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
 
 
-def settings_of(config: AgentConfig) -> Settings:
-    """What the packet programs are to go by."""
-    return Settings(
-        timeouts={
-            FlowState.ANSWERED: int(config.udp_timeout),
-            FlowState.OPEN: int(config.tcp_timeout),
-            FlowState.CLIENT_CLOSED: int(config.tcp_half_closed_timeout),
-            FlowState.BACKEND_CLOSED: int(config.tcp_half_closed_timeout),
-        },
-        sctp_timeout=int(config.sctp_timeout),
-        unknown_port=Choice[config.unknown_port.upper()],
-        echo=Choice[config.echo.upper()],
-    )
-
-
-class Served:
-    """Devices that are counted in the metrics."""
-
-    def __init__(self, devices: Handover, metrics: Metrics) -> None:
-        self._devices = devices
-        self._metrics = metrics
-        self._restored = 0
-
-    def start(self) -> None:
-        """Attach to the devices that there are; TcnatError if not one of them could be served."""
-        self._counted(self._devices.start)
-
-    def sync(self) -> None:
-        """See :class:`tcnat.loop.Devices`."""
-        self._counted(self._devices.sync)
-
-    def resync(self) -> None:
-        """See :class:`tcnat.loop.Devices`."""
-        self._counted(self._devices.resync)
-
-    def _counted(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        finally:
-            keeper = self._devices.keeper
-            self._metrics.filters_restored.inc(keeper.restored - self._restored)
-            self._restored = keeper.restored
-            roles = [role for _, role in keeper.served.values()]
-            for role in Role:
-                self._metrics.devices.labels(role.value).set(roles.count(role))
-
-
 class _Agent:
     """One run: what it makes is undone by ``stack``."""
 
@@ -184,17 +137,24 @@ class _Agent:
             store.write_settings(settings_of(self._config))
         checks = HealthCheckPorts(self._health, time.time)
         self._stack.callback(checks.stop)
-        self._syncer.open(stores, lambda: self._after_sync(stores, checks))
+        nodes = self._node_maps(loaded)
+        self._syncer.open(stores, nodes, lambda: self._after_sync(stores, checks))
         self._show(loaded, stores)
         post = self._inbox.poster(Event.DEVICES)
         handover = Handover(self._config.pin_path, loaded, lambda programs: DeviceKeeper(patterns, programs, post))
-        loop = self._loop(Served(handover, self._metrics), Upkeep(loaded, stores, self._config.pin_path))
+        devices = Served(handover, self._metrics, nodes)
+        loop = self._loop(devices, Upkeep(loaded, stores, self._config.pin_path))
         loop.begin(time.monotonic())
         self._stack.callback(handover.keeper.stop)
         _give_memory_back()
         log.info("ready after %.2f s", _age())
         loop.run()
         log.info("ending")
+
+    def _node_maps(self, loaded: Mapping[Family, Loaded]) -> dict[Family, NodeMaps]:
+        """Where there are workloads, backends can be on this very node."""
+        pods, workloads = pods_of(self._config), bool(self._config.workload_device)
+        return {family: NodeMaps(family, found.maps, pods, turn_back=workloads) for family, found in loaded.items()}
 
     def _after_sync(self, stores: Mapping[Family, MapStore], checks: HealthCheckPorts) -> None:
         """What others learn of a sync."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from tcnat.lean import without_running
 
-__all__ = ["RouteMarshal", "codes", "ifinfmsg", "rtmsg", "rtnl", "tcmsg"]
+__all__ = ["RouteMarshal", "codes", "ifaddrmsg", "ifinfmsg", "rtmsg", "rtnl", "tcmsg"]
 
 
 with without_running("pyroute2"):
     from pyroute2 import netlink as codes
     from pyroute2.netlink import rtnl
     from pyroute2.netlink.marshal import Marshal
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
@@ -25,6 +26,7 @@ class RouteMarshal(Marshal):  # type: ignore[misc]  # pyroute2 has no types
     """Takes what the kernel sent apart into messages."""
 
     msg_map = {  # noqa: RUF012
+        rtnl.RTM_NEWADDR: ifaddrmsg,
         rtnl.RTM_NEWLINK: ifinfmsg,
         rtnl.RTM_DELLINK: ifinfmsg,
         rtnl.RTM_NEWROUTE: rtmsg,

@@ -63,11 +63,15 @@ class FlowFlag(IntFlag):
     SOURCE = 1
     """Forward half: the source is rewritten too. Reply half: the destination is rewritten too."""
     HAIRPIN = 2
-    """The client is its own backend: send the packet back where it came from."""
+    """The backend is on the client's side of the device: send the packet back where it came from."""
     ACK_SEEN = 4
     """``ack`` holds the last acknowledgement number that this half's sender sent."""
     DIRECT = 8
     """A conversation straight to a backend."""
+    AT_NETWORK = 16
+    """Its source was translated at a device that faces the network: devices of workloads let its packets pass."""
+    AT_WORKLOAD = 32
+    """It was made at a workload's device, which replies are left to."""
 
 
 class FlowState(IntEnum):
@@ -108,6 +112,15 @@ class Choice(IntEnum):
     DROP = 1
     REJECT = 2
     ANSWER = 3
+
+
+class Masquerade(IntEnum):
+    """Whose source address is translated at a device that faces the network (rule 26)."""
+
+    NONE = 0
+    OUTSIDE = 1
+    """Sources outside of the pods' network."""
+    ALL = 2
 
 
 DIRECT_BACKEND = 0xFFFFFFFF
@@ -232,6 +245,16 @@ FRAGMENT = Struct(
         ("known", "I"),  # the protocol of its flow; 0: not ours
     ),
 )
+ADDRESS = Struct("address", (("address", "A"),))
+PODS = Struct(
+    "pods",
+    (
+        ("network", "A"),
+        ("mask", "A"),  # 0 where the network is not known
+        ("masquerade", "I"),  # Masquerade
+        ("overlay", "I"),  # 1: the way to pods is another than that to front ends
+    ),
+)
 COUNTER = Struct("counter", (("packets", "Q"), ("bytes", "Q")))
 SERVICE_COUNTER = Struct(
     "service_counter",
@@ -351,6 +374,9 @@ MAPS: dict[str, MapLayout] = {
         MapLayout("settings", MapType.ARRAY, U32, SETTINGS, 1),
         MapLayout("timeouts", MapType.ARRAY, U32, U32, SCTP_ANSWERED + 1),
         MapLayout("hairpin", MapType.ARRAY, U32, U32, 1),
+        MapLayout("local_addresses", MapType.HASH, ADDRESS, U32, 4096, NO_PREALLOC),
+        MapLayout("pods", MapType.ARRAY, U32, PODS, 1),
+        MapLayout("device_addresses", MapType.HASH, U32, ADDRESS, 256, NO_PREALLOC),
         MapLayout("limiter", MapType.PERCPU_ARRAY, U32, LIMITER, 2),
         MapLayout("trace", MapType.ARRAY, U32, TRACE, 1),
         MapLayout("scratch", MapType.PERCPU_ARRAY, U32, PACKET, 1),

@@ -42,6 +42,16 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """An address (network order) of a device. ``primary``: of global scope, and not one that is secondary, temporary,
+    deprecated or tentative."""
+
+    device: int
+    address: bytes
+    primary: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LinkGone:
     """A device that is no longer in this namespace."""
 

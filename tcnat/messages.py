@@ -1,6 +1,6 @@
 """Links and filters as rtnetlink's messages have them, there and back. Pure.
 
-Sources: rtnetlink(7), include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls}.h.
+Sources: rtnetlink(7), include/uapi/linux/{rtnetlink,if_addr,pkt_sched,pkt_cls}.h.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import sys
 from typing import Any
 
 from tcnat.codecs import tcmsg
-from tcnat.links import Filter, Hook, Link
+from tcnat.links import Address, Filter, Hook, Link
+from tcnat.model import parse_address
 
 IFF_UP = 1
 _TC_H_CLSACT = 0xFFFFFFF1
 _CLSACT_HANDLE = 0xFFFF0000
 _TCA_BPF_FLAG_ACT_DIRECT = 1
+_IFA_F_NOT_PRIMARY = 0x01 | 0x08 | 0x20 | 0x40
+"""IFA_F_SECONDARY (of IPv6: _TEMPORARY), _DADFAILED, _DEPRECATED and _TENTATIVE."""
 _UNNAMED = {"TCA_CHAIN": 11, "TCA_INGRESS_BLOCK": 13, "TCA_EGRESS_BLOCK": 14, "TCA_BPF_ID": 11}
 """Attributes that pyroute2 has no names for (yet), by their numbers."""
 
@@ -65,6 +68,13 @@ def link_of(message: Any) -> Link:
         master=message.get_attr("IFLA_MASTER") or 0,
         up=bool(message["flags"] & IFF_UP),
     )
+
+
+def address_of(message: Any) -> Address:
+    """The address that an RTM_NEWADDR message tells of."""
+    text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+    flags = message.get_attr("IFA_FLAGS") or message["flags"]
+    return Address(message["index"], parse_address(text), message["scope"] == 0 and not flags & _IFA_F_NOT_PRIMARY)
 
 
 def filter_of(message: Any, hook: Hook) -> Filter:

@@ -1,4 +1,4 @@
-"""rtnetlink as tcnat needs it: links, clsact qdiscs and their filters.
+"""rtnetlink as tcnat needs it: links, addresses, clsact qdiscs and their filters.
 
 pyroute2 encodes and decodes the messages; the socket is a plain one, so that a request has a time-out, a monitor can be
 waited for with poll, and no event loop and no fork is needed to work in another namespace.
@@ -17,9 +17,19 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from tcnat.codecs import RouteMarshal, codes, ifinfmsg, rtnl, tcmsg
-from tcnat.links import Filter, Hook, Link, NetlinkFailure, Qdisc
-from tcnat.messages import IFF_UP, bpf_message, clsact_message, filter_message, filter_of, link_of, number, tc_message
+from tcnat.codecs import RouteMarshal, codes, ifaddrmsg, ifinfmsg, rtnl, tcmsg
+from tcnat.links import Address, Filter, Hook, Link, NetlinkFailure, Qdisc
+from tcnat.messages import (
+    IFF_UP,
+    address_of,
+    bpf_message,
+    clsact_message,
+    filter_message,
+    filter_of,
+    link_of,
+    number,
+    tc_message,
+)
 from tcnat.netns import entered
 from tcnat.prepared import Prepared, error_in, split
 
@@ -62,6 +72,10 @@ class Netlink:
     def links(self) -> list[Link]:
         """Every device, by index."""
         return [link_of(m) for m in self._listing("network devices", rtnl.RTM_GETLINK, ifinfmsg())]
+
+    def addresses(self) -> list[Address]:
+        """Every address of every device, in the order in which the kernel prefers them."""
+        return [address_of(m) for m in self._listing("addresses", rtnl.RTM_GETADDR, ifaddrmsg())]
 
     def add_veth(self, name: str, peer: str, mtu: int) -> None:
         """Make a pair of veth devices, and set both up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from tcnat.bpf import BpfError
@@ -37,6 +37,12 @@ class Store(Protocol):
     def resync(self, wanted: Mapping[FrontEndKey, FrontEnd], /) -> int: ...
 
 
+class Node(Protocol):
+    """What is asked of one family's maps about the node; see :class:`tcnat.nodemaps.NodeMaps`."""
+
+    def write(self, local: Collection[bytes], /) -> int: ...
+
+
 class Syncer:
     """Keeps the maps in step with what the objects want.
 
@@ -61,6 +67,7 @@ class Syncer:
         self._steady = steady
         self._started = clock()
         self._stores: dict[Family, Store] = {}
+        self._nodes: Mapping[Family, Node] = {}
         self._pending: dict[Family, dict[FrontEndKey, FrontEnd | None]] = {family: {} for family in Family}
         self._triggers: list[str] = []
         self._stale: set[Family] = set()
@@ -74,10 +81,16 @@ class Syncer:
         self._failure = ""
         self._note_failure = ""
 
-    def open(self, stores: Mapping[Family, Store], note: Callable[[], object] = lambda: None) -> None:
+    def open(
+        self,
+        stores: Mapping[Family, Store],
+        nodes: Mapping[Family, Node],
+        note: Callable[[], object] = lambda: None,
+    ) -> None:
         """From now on these are the maps. ``note`` is called behind each sync, to write down what the maps do not tell;
         it may raise TcnatError."""
         self._stores = dict(stores)
+        self._nodes = nodes
         self._note = note
         self._stale = set(stores)
 
@@ -118,6 +131,7 @@ class Syncer:
         """Entries written; None if that failed."""
         store = self._stores[family]
         try:
+            told = self._nodes[family].write(self._wanted.local_addresses)
             if family in self._stale:
                 store.read()
                 written = self._sync_stale(family, store, keep=broken_objects)
@@ -134,7 +148,7 @@ class Syncer:
             return None
         self._stale.discard(family)
         self._pending[family].clear()
-        return written
+        return told + written
 
     def _sync_stale(self, family: Family, store: Store, *, keep: bool) -> int:
         wanted = self._of(family)

@@ -6,6 +6,7 @@ it, the one whose namespace and name come first gets it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -47,6 +48,8 @@ class Wanted:
     def __init__(self, node_name: str) -> None:
         self.front_ends: dict[FrontEndKey, FrontEnd] = {}
         self.node = NodeInfo(node_name)
+        self.local_addresses: Counter[bytes] = Counter()
+        """Addresses of endpoints on this node (rule 10), serving or not, and how many slices' endpoints have each."""
         self.node_leaves = False
         self._entries: dict[ServiceRef, _Entry] = {}
         self._service_of: dict[ObjectRef, ServiceRef] = {}  # of slices
@@ -101,13 +104,24 @@ class Wanted:
         before = self._service_of.pop(ref, None)
         if before is not None:
             entry = self._entries[before]
+            self._count_local((old for old in entry.slices if old.ref == ref), -1)
             entry.slices = tuple(slice_ for slice_ in entry.slices if slice_.ref != ref)
             yield before
         if found is not None and found.service_name:
             self._service_of[ref] = found.service
             entry = self._entries.setdefault(found.service, _Entry())
             entry.slices = (*entry.slices, found)
+            self._count_local((found,), 1)
             yield found.service
+
+    def _count_local(self, slices: Iterable[EndpointSlice], change: int) -> None:
+        for each in slices:
+            for group in each.groups:
+                for endpoint in group.endpoints:
+                    if endpoint.node and endpoint.node == self.node.name:
+                        self.local_addresses[endpoint.address] += change
+                        if not self.local_addresses[endpoint.address]:
+                            del self.local_addresses[endpoint.address]
 
     def _translate(self, ref: ServiceRef, effect: Effect) -> None:
         entry = self._entries[ref]

@@ -22,7 +22,9 @@ class Cluster:
 
     def __init__(self, nodes: Nodes, stack: ExitStack, options: Iterable[str]) -> None:
         self.nodes = nodes
-        self.agents = [Agent(nodes.ground(node), options=[*PROMPT, *options]) for node in nodes]
+        self.agents = [
+            Agent(nodes.ground(node), options=[*PROMPT, f"--hostname-override={node.role}", *options]) for node in nodes
+        ]
         self.echoes: dict[str, Echo] = {}
         self._stack = stack
         self._numbers = itertools.count(1)
@@ -35,7 +37,8 @@ class Cluster:
 
     def service(self, *hosts: Host, ports: tuple[Port, ...] = ECHO) -> Service:
         """A new Service on these hosts, in force on all nodes when this returns."""
-        service = Service(next(self._numbers), ports, tuple(host.addresses for host in hosts))
+        addresses = tuple(host.addresses for host in hosts)
+        service = Service(next(self._numbers), ports, addresses, nodes=tuple(map(self._node_of, hosts)))
         for agent in self.agents:
             agent.put(service)
         return service
@@ -49,6 +52,10 @@ class Cluster:
     def udp(client: Host, to: Service, family: Family, *, connected: bool = True) -> Udp:
         """A UDP socket of a host's for a Service's echo port."""
         return Udp(client, to.addresses, family, ECHO_PORT, connected=connected)
+
+    def _node_of(self, host: Host) -> str:
+        """The name of the node that a host is on, or is."""
+        return next((node.role for node in self.nodes if host is node or host in node.pods), "")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ class Service:
     endpoints: tuple[Addresses, ...] = ()
     affinity_seconds: int = 0
     title: str = ""
+    nodes: tuple[str, ...] = ()
+    """The endpoints' nodes, in their order; for none of them if it is empty."""
 
     @property
     def name(self) -> str:
@@ -85,8 +88,9 @@ class Service:
                 {
                     "addresses": [endpoint.of(family)],
                     "conditions": {"ready": True, "serving": True, "terminating": False},
+                    **({"nodeName": node} if node else {}),
                 }
-                for endpoint in self.endpoints
+                for endpoint, node in itertools.zip_longest(self.endpoints, self.nodes)
             ],
             "ports": [{"name": port.name, "port": port.target, "protocol": port.protocol} for port in self.ports],
         }

@@ -11,7 +11,7 @@ import pytest
 from tcnat.layout import Family
 from tests.lab.clients import Tcp, Udp
 from tests.lab.cluster import Cluster, cluster
-from tests.lab.cni import CNIS, Bridge
+from tests.lab.cni import CNIS
 from tests.lab.nodes import Between, Nodes, Pod
 from tests.lab.objects import Port, Service
 from tests.lab.stage import ECHO_PORT, ECHO_TARGET
@@ -26,16 +26,6 @@ SET_UPS = [
     pytest.param(("bridge-hairpin", Between.VXLAN, ()), id="bridge in hairpin mode, VXLAN", marks=pytest.mark.slow),
     pytest.param(("calico", Between.VXLAN, ()), id="calico, VXLAN", marks=pytest.mark.slow),
 ]
-
-EARLY_FRAGMENTS = (
-    "once a hairpin has been seen, egress_fragment finds the first fragment of any reply under REPLY, and "
-    "translate_later gives the later ones the Service's address at the backend's device, where rp_filter drops them: "
-    "it should let pass what belongs to no HAIRPIN flow"
-)
-REVERSED_TWICE = (
-    "tc_ingress at eth0 gives the reply of a flow with SOURCE its own port back, and leaves no mark on it: tc_ingress "
-    "at the client's device then takes it for the other flow's reply"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +73,7 @@ def test_a_connection_carries_data_both_ways(stand: Stand, place: str, family: F
 
 
 @anywhere
-def test_datagrams_are_answered_whole_and_in_fragments(
-    request: pytest.FixtureRequest, stand: Stand, place: str, family: Family
-) -> None:
-    if place == "same node" and family is Family.IPV4 and not isinstance(stand.cluster.nodes.cni, Bridge):
-        request.applymarker(pytest.mark.xfail(strict=True, reason=EARLY_FRAGMENTS))
+def test_datagrams_are_answered_whole_and_in_fragments(stand: Stand, place: str, family: Family) -> None:
     pod = stand.pod(place)
     service = stand.cluster.service(pod)
     for connected in (True, False):
@@ -119,12 +105,8 @@ def test_no_try_fails_where_the_client_is_one_of_the_backends(stand: Stand, plac
 
 
 @elsewhere
-def test_straight_to_a_backend_beside_a_service_on_it(
-    request: pytest.FixtureRequest, stand: Stand, place: str, family: Family
-) -> None:
+def test_straight_to_a_backend_beside_a_service_on_it(stand: Stand, place: str, family: Family) -> None:
     """From the same source port, so that only the flow tells whose reply is whose."""
-    if place == "another node" and "calico, routes, eth0 served too" in request.node.callspec.id:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=REVERSED_TWICE))
     pod = stand.pod(place)
     service = stand.cluster.service(pod)
     source = 20_000 + service.number

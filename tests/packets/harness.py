@@ -7,22 +7,26 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 
 from tcnat.bpf import Map
 from tcnat.layout import (
     COUNTER,
     DEFAULT_REJECTS_PER_SECOND,
     FRAGMENT_TIMEOUT,
+    PODS,
     SERVICE_COUNTER,
     SETTINGS,
     Choice,
     Family,
+    Masquerade,
 )
 from tcnat.loader import Loaded, load_private
 from tcnat.reasons import reasons
 from tests.packets.names import names_of
 from tests.packets.runner import Run, Runner, runner_for
 from tests.packets.world import World, default_world
+from tests.reference.tables import NO_PODS, Pods
 
 SMALL = {
     "services": 1024,
@@ -37,6 +41,8 @@ SMALL = {
 """Sizes of the maps in tests: small to make, and large enough that nothing is pushed out of them."""
 KEYED = ("services", "flows", "flows_new", "affinity", "fragments")
 """Maps from which keys can be deleted."""
+DEVICES = 32
+"""More than a runner has."""
 SECOND = 1_000_000_000
 START = 1000 * SECOND
 """The clock of every test begins here, in nanoseconds."""
@@ -50,11 +56,21 @@ class Settings:
     unknown_port: Choice = Choice.PASS
     echo: Choice = Choice.ANSWER
     rejects_per_second: int = DEFAULT_REJECTS_PER_SECOND
+    pods: Pods = NO_PODS
+    device_address: str | None = None
 
     def packed(self, family: Family) -> bytes:
         """The bytes of ``struct settings``."""
         choices = (self.unknown_port, self.echo, self.rejects_per_second)
         return SETTINGS.codec(family).pack(self.now, FRAGMENT_TIMEOUT, *choices, 0)
+
+    def packed_pods(self, family: Family) -> bytes:
+        """The bytes of ``struct pods``."""
+        pods = ip_network(self.pods.network or ("0.0.0.0/0" if family == Family.IPV4 else "::/0"))
+        masquerade = {"nobody": Masquerade.NONE, "outside": Masquerade.OUTSIDE, "all": Masquerade.ALL}
+        return PODS.codec(family).pack(
+            pods.network_address.packed, pods.netmask.packed, masquerade[self.pods.masquerade], self.pods.overlay
+        )
 
 
 Counters = dict[str, tuple[int, int]]
@@ -109,6 +125,9 @@ class Harness:
             if self._services.get(key) != raw:
                 maps["services"].update(key, raw)
         self._services = services
+        self.forget("local_addresses")
+        for address in world.local_addresses:
+            maps["local_addresses"].update(ip_address(address).packed, index(1))
         gone = {each.id for each in self.world.endpoints} - {each.id for each in world.endpoints}
         for number in gone:
             maps["backends"].update(index(number), bytes(maps["backends"].value_size))
@@ -118,6 +137,11 @@ class Harness:
         """Write the settings."""
         self.settings = settings
         self.loaded.maps["settings"].update(index(0), settings.packed(self.family))
+        self.loaded.maps["pods"].update(index(0), settings.packed_pods(self.family))
+        self.forget("device_addresses")
+        if settings.device_address is not None:
+            for device in range(1, DEVICES):
+                self.loaded.maps["device_addresses"].update(index(device), ip_address(settings.device_address).packed)
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""

@@ -33,6 +33,8 @@ class Names:
     backend_one: str
     backend_two: str
     backend_three: str
+    pods: str
+    """The network of both clients."""
 
 
 IPV4 = Names(
@@ -52,6 +54,7 @@ IPV4 = Names(
     backend_one="10.244.1.1",
     backend_two="10.244.2.2",
     backend_three="10.244.3.3",
+    pods="10.0.0.0/28",
 )
 IPV6 = Names(
     client="fd00::10",
@@ -70,6 +73,7 @@ IPV6 = Names(
     backend_one="fd44:1::1",
     backend_two="fd44:2::2",
     backend_three="fd44:3::3",
+    pods="fd00::10/124",
 )
 
 

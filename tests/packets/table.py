@@ -16,6 +16,7 @@ from tests.packets.harness import Counters, ServiceCounters, Settings, on_one_cp
 from tests.packets.runner import Run, Verdict
 from tests.packets.wire import Wire
 from tests.packets.world import Endpoint, FrontEnd, World
+from tests.reference.tables import Pods
 
 IPV4_ONLY, IPV6_ONLY, BOTH = (4,), (6,), (4, 6)
 
@@ -88,6 +89,8 @@ class Configure:
     unknown_port: Choice | None = None
     echo: Choice | None = None
     rejects_per_second: int | None = None
+    pods: Pods | None = None
+    device_address: str | None = None
 
     def play(self, harness: Bench) -> None:
         """Write those that are given."""

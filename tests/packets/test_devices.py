@@ -25,10 +25,11 @@ from tests.packets.device_runner import DeviceRunner
 from tests.packets.harness import Harness
 from tests.packets.names import CLIENT_MAC
 from tests.packets.runner import Verdict
-from tests.packets.table import Row, Step, as_it_is, play, untouched, without_link_layer
+from tests.packets.table import Row, Step, as_it_is, forwarded, play, reversed_, untouched, without_link_layer
 from tests.packets.talks import from_dns, from_web, opened, to_dns, to_web
+from tests.packets.test_clashes import other_port
 from tests.packets.test_reject import refused
-from tests.packets.wire import Wire
+from tests.packets.wire import CLIENT_PORT, Wire
 from tests.packets.world import TCP, UDP, Endpoint, FrontEnd, World, default_world
 
 
@@ -150,6 +151,23 @@ def test_what_one_device_has_rewritten_the_next_one_leaves_alone(harnesses: dict
     run = harness.egress(bytes(given))
     assert run.frame == bytes(w.tcp(w.client, 40000, w.web_vip, 80))
     assert harness.counters() == {"FORWARDED": (1, len(given))}
+    runner.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_reply_is_reversed_once_however_many_devices_it_passes(harnesses: dict[int, Harness], family: int) -> None:
+    """A reply straight from a backend to a client that got another port there: reversed, it looks like the reply to the
+    same port of a Service."""
+    runner = DeviceRunner.on_veth(harnesses[family].loaded, times=2)
+    harness = Harness(harnesses[family].loaded, runner)
+    w = Wire(family)
+    harness.reset()
+    port = other_port(w.client, CLIENT_PORT, w.backend_one, 8080, TCP)
+    to_web(w, "S").play(harness)
+    straight = w.tcp(w.client, CLIENT_PORT, w.backend_one, 8080)
+    forwarded(straight, w.tcp(w.client, port, w.backend_one, 8080)).play(harness)
+    answer = w.tcp(w.backend_one, 8080, w.client, port, "SA", ack=1)
+    reversed_(answer, w.tcp(w.backend_one, 8080, w.client, CLIENT_PORT, "SA", ack=1)).play(harness)
     runner.close()
 
 

@@ -144,6 +144,14 @@ def hairpin(w: Wire) -> list[Step]:
     ]
 
 
+def a_reply_at_its_backend(w: Wire) -> list[Step]:
+    """A backend's fragments on their way to a client of the same node, once there has been a hairpin: they come to the
+    backend's device as packets from a client, after the client's device has seen the first."""
+    first, *rest = in_pieces(answer(w))
+    passing = [step for each in rest for step in (untouched("egress", each.packet), each)]
+    return [*hairpin(w), query(w), untouched("egress", first.packet), first, *passing]
+
+
 def atomic(w: Wire) -> list[Step]:
     """An IPv6 fragment header on a packet that is whole makes no fragment of it."""
     given, expected = (
@@ -215,6 +223,7 @@ ROWS = [
         ],
     ),
     Row("a hairpin in fragments, both ways", hairpin),
+    Row("a reply in fragments is no hairpin's at its backend's device", a_reply_at_its_backend),
     Row("an IPv6 fragment header on a whole packet makes no fragment of it", atomic, IPV6_ONLY),
     Row(
         "SCTP in fragments",

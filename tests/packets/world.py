@@ -20,6 +20,8 @@ class Endpoint:
     address: str
     port: int
     generation: int = 1
+    local: bool = False
+    """Whether it is on this node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,11 @@ class World:
             )
             for (address, port, protocol), flags, front_end, base in self.services()
         }
+
+    @property
+    def local_addresses(self) -> frozenset[str]:
+        """The endpoints' addresses on this node."""
+        return frozenset(each.address for each in self.endpoints if each.local)
 
     def slot_numbers(self) -> list[int]:
         """Every front end's run, one behind the other."""

@@ -41,6 +41,8 @@ class ModelBench:
         tables.settings.unknown_port = settings.unknown_port.name
         tables.settings.echo = settings.echo.name
         tables.settings.rejects_per_second = settings.rejects_per_second
+        tables.settings.pods = settings.pods
+        tables.device_address = settings.device_address
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""

@@ -96,6 +96,7 @@ class Choice:
     number: int
     backend: Backend
     service: int
+    source: str
     flags: frozenset[str]
 
 
@@ -103,7 +104,8 @@ def choose(state: Tables, key: FlowKey, entry: Service) -> Choice:
     """The backend of a new flow (step 4)."""
     if "FRONT_END" not in entry.flags:
         itself = Backend(key.destination, key.destination_port, 0)
-        return Choice(tables.DIRECT_BACKEND, itself, 0, frozenset({"DIRECT"}))
+        source, flags = source_of(state, key, itself, direct=True)
+        return Choice(tables.DIRECT_BACKEND, itself, 0, source, flags | {"DIRECT"})
     number = affine_backend(state, key, entry)
     if number is None:
         slot = entry.base + (flow_hash(ends_of(key), key.protocol) * entry.count >> 32)
@@ -113,8 +115,44 @@ def choose(state: Tables, key: FlowKey, entry: Service) -> Choice:
         raise Dropped("BACKEND_MISSING")
     if entry.affinity:
         state.affinity[key.source, entry.service] = Affinity(number, backend.generation, state.seconds)
-    flags = frozenset({"HAIRPIN", "SOURCE"}) if backend.address == key.source else frozenset()
-    return Choice(number, backend, entry.service, flags)
+    return Choice(number, backend, entry.service, *source_of(state, key, backend, direct=False))
+
+
+def turns_back(state: Tables, key: FlowKey, backend: Backend) -> bool:
+    """Whether the way to a backend is another than that to the front end (step 4, "Source")."""
+    if backend.address == key.source:
+        return True
+    pods = state.settings.pods
+    elsewhere = backend.address in state.local_addresses or (pods.overlay and pods.has(backend.address))
+    return elsewhere and not state.at_workload
+
+
+def becomes_device(state: Tables, key: FlowKey, *, direct: bool) -> bool:
+    """Whether the source becomes the device's own address, which the device must have for that."""
+    if state.at_workload or state.device_address is None:
+        return False
+    return "SERVICE_ADDRESS" in state.address_flags(key.source) if direct else is_masqueraded(state, key.source)
+
+
+def is_masqueraded(state: Tables, source: str) -> bool:
+    """Rule 26."""
+    pods = state.settings.pods
+    return pods.masquerade == "all" or (pods.masquerade == "outside" and not pods.has(source))
+
+
+def source_of(state: Tables, key: FlowKey, backend: Backend, *, direct: bool) -> tuple[str, frozenset[str]]:
+    """The source that packets to a backend get, and the flags that tell of it."""
+    source, flags = key.source, set[str]()
+    if not direct and turns_back(state, key, backend):
+        source, flags = key.destination, {"HAIRPIN", "SOURCE"}
+    elif becomes_device(state, key, direct=direct):
+        source = state.device_address or ""
+        flags = {"SOURCE"} if source != key.source else set()
+    if state.at_workload:
+        flags |= {"AT_WORKLOAD"}
+    elif flags:
+        flags |= {"AT_NETWORK"}
+    return source, frozenset(flags)
 
 
 def affine_backend(state: Tables, key: FlowKey, entry: Service) -> int | None:
@@ -167,8 +205,7 @@ def forget_old(state: Tables, key: FlowKey) -> None:
 
 def free_ends(state: Tables, key: FlowKey, choice: Choice) -> tuple[Ends, frozenset[str]]:
     """What packets to the chosen backend become: with the client's port, or another if the reply key is taken."""
-    source = key.destination if "HAIRPIN" in choice.flags else key.source
-    ends = Ends(source, choice.backend.address, key.source_port, choice.backend.port)
+    ends = Ends(choice.source, choice.backend.address, key.source_port, choice.backend.port)
     if is_free(state, key, ends, choice):
         return ends, choice.flags
     if key.protocol != tables.SCTP:
@@ -204,6 +241,13 @@ def mend(state: Tables, key: FlowKey, flow: Flow) -> bool:
     table = state.flows if state.flows.get(key) is flow else state.flows_new
     table[reply_key] = replace(reply_half(key, flow), seen=state.seconds)
     return True
+
+
+def move_to_network(state: Tables, key: FlowKey, flow: Flow) -> None:
+    """A packet that the device of its workload did not rewrite: that one has lost its programs."""
+    for half in (flow, state.find(other_key(key, flow))):
+        if half is not None:
+            half.flags -= {"AT_WORKLOAD"}
 
 
 def follow(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> None:

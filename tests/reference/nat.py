@@ -10,12 +10,12 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
 
 from tests.reference import icmp, reject
-from tests.reference.flows import Dropped, follow, kept_flow, key_of, mend, new_flow
+from tests.reference.flows import Dropped, follow, is_masqueraded, kept_flow, key_of, mend, move_to_network, new_flow
 from tests.reference.reading import Packet, Passed, Piece, read
 from tests.reference.tables import ICMP, Ends, Flow, FlowKey, Fragment, FragmentKey, Service, ServiceKey, Tables
 
-REWRITTEN = 0x7C17
-"""The tc_index of a packet that an earlier device has rewritten."""
+REWRITTEN, REVERSED = 0x7C17, 0x7C18
+"""The tc_index of a packet that tc_egress, or tc_ingress, has rewritten at an earlier device."""
 
 
 class Verdict(Enum):
@@ -55,9 +55,12 @@ class Datapath:
             return Outcome(Verdict.PASS, frame, None, tc_index)
         return self._counted(frame, self._egress)
 
-    def ingress(self, frame: bytes | Layer) -> Outcome:
+    def ingress(self, frame: bytes | Layer, tc_index: int = 0) -> Outcome:
         """A packet to a client."""
-        return self._counted(bytes(frame), self._ingress)
+        frame = bytes(frame)
+        if tc_index == REVERSED:
+            return Outcome(Verdict.PASS, frame, None, tc_index)
+        return self._counted(frame, self._ingress)
 
     def _counted(self, frame: bytes, handle: Callable[[Packet, int], Outcome]) -> Outcome:
         try:
@@ -81,6 +84,8 @@ class Datapath:
             return self._hairpin_reply(packet, length) or self._unknown_port(packet)
         flow = kept_flow(self.tables, packet, key, entry)
         if flow is not None and mend(self.tables, key, flow):
+            if not self.tables.at_workload:
+                move_to_network(self.tables, key, flow)
             return self._forward(packet, key, flow, length)
         return self._begin(packet, key, entry, length)
 
@@ -94,6 +99,9 @@ class Datapath:
             raise Dropped("NO_LOCAL_ENDPOINT")
         if entry.count == 0 and "FRONT_END" in entry.flags:
             return self._reject(packet, "REJECT_NO_ENDPOINT", "NO_ENDPOINT")
+        if self.tables.at_workload and "FRONT_END" in entry.flags and is_masqueraded(self.tables, key.source):
+            self._remember(packet, forward=True, known=False)
+            raise Passed
         return self._forward(packet, key, new_flow(self.tables, packet, key, entry), length, new=True)
 
     def _hairpin_reply(self, packet: Packet, length: int) -> Outcome | None:
@@ -133,6 +141,7 @@ class Datapath:
             self._remember(packet, forward=True, known=False)
             raise Passed
         self._remember(packet, forward=True, known=True)
+        self._leave_to_others(flow)
         packet.readdress(flow.to)
         self.tables.count_service(flow.service, length, forward=True, new_flow=new)
         if "HAIRPIN" in flow.flags:
@@ -144,9 +153,16 @@ class Datapath:
             packet.link = reject.turned_link(packet)
         return Outcome(Verdict.SEND_BACK, bytes(packet), reason)
 
+    def _leave_to_others(self, flow: Flow) -> None:
+        """A workload's device does not rewrite for a flow whose source a device at the network translates, nor the
+        other way round for one that a workload's device made."""
+        if ("AT_NETWORK" if self.tables.at_workload else "AT_WORKLOAD") in flow.flags:
+            raise Passed
+
     def _reverse(self, packet: Packet, key: FlowKey, flow: Flow, length: int) -> None:
         follow(self.tables, packet, key, flow)
         self._remember(packet, forward=False, known=True)
+        self._leave_to_others(flow)
         packet.readdress(flow.to)
         self.tables.count_service(flow.service, length, forward=False)
 
@@ -166,7 +182,7 @@ class Datapath:
             self._remember(packet, forward=False, known=False)
             raise Passed
         self._reverse(packet, key, flow, length)
-        return Outcome(Verdict.PASS, bytes(packet), "REVERSED")
+        return Outcome(Verdict.PASS, bytes(packet), "REVERSED", REVERSED)
 
     def _fragment_key(self, packet: Packet, *, forward: bool) -> FragmentKey:
         protocol = packet.protocol if self.tables.family == 4 else 0
@@ -208,12 +224,15 @@ class Datapath:
             raise Dropped("FRAGMENT_FLOW_LOST")
         if stays_as_it_is(ends, flow):
             raise Passed
+        self._leave_to_others(flow)
+        if at_client and not forward and "HAIRPIN" not in flow.flags:
+            raise Passed
         packet.readdress(flow.to)
         self.tables.count_service(flow.service, length, forward=forward)
         reason = "FRAGMENT_FORWARDED" if forward else "FRAGMENT_REVERSED"
         if at_client and "HAIRPIN" in flow.flags:
             return self._sent_back(packet, reason)
-        return Outcome(Verdict.PASS, bytes(packet), reason, REWRITTEN if forward else 0)
+        return Outcome(Verdict.PASS, bytes(packet), reason, REWRITTEN if forward else REVERSED)
 
     def _icmp_out(self, packet: Packet) -> Outcome:
         family = self.tables.family
@@ -229,6 +248,7 @@ class Datapath:
             flow = flow if flow and "HAIRPIN" in flow.flags else None
         if flow is None:
             raise Passed("ICMP_UNKNOWN_FLOW")
+        self._leave_to_others(flow)
         icmp.retell(packet, quote, flow, family)
         if "HAIRPIN" in flow.flags:
             return self._sent_back(packet, reason)
@@ -242,8 +262,9 @@ class Datapath:
         flow = icmp.find_quoted(self.tables, quote, forward=False) if quote else None
         if flow is None:
             raise Passed("ICMP_UNKNOWN_FLOW")
+        self._leave_to_others(flow)
         icmp.retell(packet, quote, flow, family)
-        return Outcome(Verdict.PASS, bytes(packet), "ICMP_REVERSED")
+        return Outcome(Verdict.PASS, bytes(packet), "ICMP_REVERSED", REVERSED)
 
     def _echo(self, packet: Packet) -> Outcome:
         choice = self.tables.settings.echo

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fractions import Fraction
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 TCP, UDP, SCTP = 6, 17, 132
@@ -129,6 +130,23 @@ class Affinity:
     seen: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """The network of the pods ("": not known); whose source is masqueraded: "nobody", "outside" of it, "all"; and
+    whether the way to pods is another than that to front ends."""
+
+    network: str = ""
+    masquerade: str = "nobody"
+    overlay: bool = False
+
+    def has(self, address: str) -> bool:
+        """Whether an address is a pod's; each is where the network is not known."""
+        return not self.network or ip_address(address) in ip_network(self.network)
+
+
+NO_PODS = Pods()
+
+
 @dataclass(slots=True)
 class Settings:
     """Time-outs in seconds, and the choices that are left to the user."""
@@ -152,6 +170,7 @@ class Settings:
     unknown_port: str = "PASS"
     echo: str = "ANSWER"
     rejects_per_second: int = 1000
+    pods: Pods = NO_PODS
 
 
 @dataclass(slots=True)
@@ -186,6 +205,12 @@ class Tables:
     affinity: dict[tuple[str, int], Affinity] = field(default_factory=dict)
     fragments: dict[FragmentKey, Fragment] = field(default_factory=dict)
     hairpin: bool = False
+    at_workload: bool = False
+    """Whether the device at hand faces a workload."""
+    local_addresses: frozenset[str] = frozenset()
+    """Backends' addresses on this node."""
+    device_address: str | None = None
+    """The own address of the device at hand."""
     limiter: Limiter = field(default_factory=Limiter)
     counters: dict[str, list[int]] = field(default_factory=dict)
     """Reason -> packets, bytes."""

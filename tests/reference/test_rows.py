@@ -24,6 +24,7 @@ CONCERNS = (
     "sctp",
     "services",
     "shapes",
+    "source",
     "tcp",
     "udp",
 )

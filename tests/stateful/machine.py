@@ -81,10 +81,14 @@ class DatapathMachine(RuleBasedStateMachine):
         unknown_port=st.sampled_from((Choice.PASS, Choice.DROP, Choice.REJECT)),
         echo=st.sampled_from((Choice.ANSWER, Choice.DROP, Choice.PASS)),
         rejects=st.sampled_from((0, 1, 3, 1000)),
+        masquerade=st.sampled_from(("nobody", "nobody", "outside", "all")),
+        overlay=st.booleans(),
     )
-    def somebody_configures(self, unknown_port: Choice, echo: Choice, rejects: int) -> None:
+    def somebody_configures(
+        self, *, unknown_port: Choice, echo: Choice, rejects: int, masquerade: str, overlay: bool
+    ) -> None:
         """The settings change."""
-        self._happen(Set(unknown_port, echo, rejects))
+        self._happen(Set(unknown_port, echo, rejects, masquerade, overlay))
 
     def teardown(self) -> None:
         """Count what was sent."""

@@ -52,6 +52,10 @@ class Set:
     unknown_port: int
     echo: int
     rejects_per_second: int
+    masquerade: str = "nobody"
+    """"nobody"; "outside" of the network of both clients; "all"."""
+    overlay: bool = False
+    """Whether the clients' network, which backends can be in, too, is behind an overlay."""
 
 
 @dataclass(frozen=True, slots=True)

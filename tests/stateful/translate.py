@@ -22,6 +22,7 @@ def fill(tables: Tables, world: World) -> None:
         for key, flags, front_end, base in world.services()
     }
     tables.slots.update(enumerate(world.slot_numbers()))
+    tables.local_addresses = world.local_addresses
     tables.backends = {each.id: Backend(each.address, each.port, each.generation) for each in world.endpoints}
 
 

@@ -10,9 +10,10 @@ from scapy.layers.l2 import Ether
 
 from tcnat.layout import Choice
 from tests.packets.harness import SECOND, Harness, Settings
+from tests.packets.names import names_of
 from tests.packets.world import World
 from tests.reference.nat import Datapath
-from tests.reference.tables import Flow, FlowKey, State, Tables
+from tests.reference.tables import Flow, FlowKey, Pods, State, Tables
 from tests.stateful.script import Become, Event, Frame, Lose, Set, Wait
 from tests.stateful.translate import fill, flow_key, flow_of
 
@@ -95,8 +96,14 @@ class Twin:
 
     def _configure(self, event: Set) -> None:
         unknown_port, echo = Choice(event.unknown_port), Choice(event.echo)
-        self.harness.configure(Settings(self.harness.settings.now, unknown_port, echo, event.rejects_per_second))
+        names = names_of(self.harness.family)
+        pods = Pods(names.pods, event.masquerade, event.overlay)
+        self.harness.configure(
+            Settings(self.harness.settings.now, unknown_port, echo, event.rejects_per_second, pods, names.router)
+        )
+        self.model.tables.device_address = names.router
         settings = self.model.tables.settings
+        settings.pods = pods
         settings.unknown_port, settings.echo = unknown_port.name, echo.name
         settings.rejects_per_second = event.rejects_per_second
 

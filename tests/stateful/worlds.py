@@ -28,7 +28,7 @@ STATES = {
     "drains": FRONT_END | ServiceFlag.DRAINING,
 }
 """What a front end can be, besides gone."""
-FATES = ("leaves and another comes", "moves", "goes")
+FATES = ("leaves and another comes", "moves", "goes", "is on this node")
 """What can become of an endpoint."""
 
 
@@ -68,4 +68,5 @@ def with_endpoint(world: World, start: Endpoint, fate: str, generation: int, els
     if fate == "goes":
         return World(world.front_ends, others)
     address = elsewhere if fate == "moves" else start.address
-    return World(world.front_ends, [*others, replace(start, address=address, generation=generation)])
+    local = fate == "is on this node"
+    return World(world.front_ends, [*others, replace(start, address=address, generation=generation, local=local)])

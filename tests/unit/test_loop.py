@@ -100,6 +100,13 @@ class FakeUpkeep:
         return 0
 
 
+class NoNode:
+    """The maps about a node of which nothing is asked."""
+
+    def write(self, local: object) -> int:
+        return 0
+
+
 class Bench:
     """A loop after its first sync, at time STARTED."""
 
@@ -113,7 +120,7 @@ class Bench:
         self.devices = FakeDevices(self.store, self.health)
         self.metrics = Metrics()
         syncer = Syncer(Wanted(NODE), self.metrics, self.health, self.wall, lambda: self.now)
-        syncer.open({Family.IPV4: self.store})
+        syncer.open({Family.IPV4: self.store}, {Family.IPV4: NoNode()})
         syncer.take(changes(*objects))
         self.inbox = Inbox()
         self.loop = Loop(

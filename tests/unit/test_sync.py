@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -57,16 +57,28 @@ class FakeStore:
         return self.sync({**dict.fromkeys(self.kernel), **wanted})
 
 
+class FakeNode:
+    """Keeps what it was told last."""
+
+    def __init__(self) -> None:
+        self.told: set[bytes] = set()
+
+    def write(self, local: Collection[bytes]) -> int:
+        self.told = set(local)
+        return 0
+
+
 class Bench:
     """A syncer over a fake store, with a clock that the test moves."""
 
     def __init__(self, store: FakeStore) -> None:
         self.now = START
         self.store = store
+        self.node = FakeNode()
         self.metrics = Metrics()
         self.health = Health(60, lambda: self.now)
         self.syncer = Syncer(Wanted(NODE), self.metrics, self.health, lambda: self.now, lambda: self.now)
-        self.syncer.open({Family.IPV4: store})
+        self.syncer.open({Family.IPV4: store}, {Family.IPV4: self.node})
 
     def apply(self, *objects, gone=(), problems=()) -> bool:
         self.syncer.take(changes(*objects, gone=gone))
@@ -182,7 +194,7 @@ def test_how_long_a_sync_took_is_told_by_the_clock_that_nobody_sets() -> None:
     metrics = Metrics()
     health = Health(60, lambda: 0.0)
     syncer = Syncer(Wanted(NODE), metrics, health, lambda: float(next(wall)), lambda: float(next(steady)))
-    syncer.open({Family.IPV4: FakeStore()})
+    syncer.open({Family.IPV4: FakeStore()}, {Family.IPV4: FakeNode()})
     syncer.take(changes(*WEB_OBJECTS))
     syncer.sync(())
     assert metrics.registry.get_sample_value("kubeproxy_sync_proxy_rules_duration_seconds_sum") == 2
@@ -241,7 +253,7 @@ def test_notes_are_written_behind_each_sync_and_a_failure_there_is_told_once(
         if len(noted) < 3:
             raise TcnatError("/run/tcnat/x.json cannot be written: Read-only file system")
 
-    bench.syncer.open({Family.IPV4: bench.store}, note)
+    bench.syncer.open({Family.IPV4: bench.store}, {Family.IPV4: bench.node}, note)
     assert bench.apply(*WEB_OBJECTS)
     assert bench.apply(*DNS_OBJECTS)
     assert bench.apply()
@@ -254,3 +266,13 @@ def test_a_node_that_leaves_is_not_eligible(bench: Bench) -> None:
     assert not bench.health.node_eligible
     bench.apply(node(NODE, "zone"))
     assert bench.health.node_eligible
+
+
+def test_what_is_local_is_told_before_front_ends_are_written(bench: Bench) -> None:
+    bench.store.fails = 1
+    here = slice_of("web", "10.0.0.1", "10.0.0.9", nodeName=NODE)
+    elsewhere = slice_of("dns", "10.0.0.2", nodeName="another")
+    bench.apply(service("web"), here, service("dns", "10.96.0.2"), elsewhere)
+    assert bench.node.told == {bytes((10, 0, 0, 1)), bytes((10, 0, 0, 9))}
+    bench.apply(gone=(here,))
+    assert bench.node.told == set()

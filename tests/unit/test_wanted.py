@@ -149,3 +149,13 @@ def test_step_by_step_comes_to_the_same_as_from_nothing(history: list[tuple[Obje
     fresh.apply(present)  # type: ignore[arg-type]
     assert wanted.front_ends == fresh.front_ends == told
     assert wanted.claims == fresh.claims
+
+
+def test_an_address_is_local_as_long_as_an_endpoint_on_this_node_has_it() -> None:
+    wanted = Wanted(NODE)
+    one, other = (slice_of("web", "10.0.0.1", name=name, nodeName=NODE) for name in ("web-1", "web-2"))
+    wanted.apply(changes(one, other))
+    wanted.apply(changes(gone=(one,)))
+    assert set(wanted.local_addresses) == {bytes((10, 0, 0, 1))}
+    wanted.apply(changes(slice_of("web", "10.0.0.1", name="web-2", nodeName="another")))
+    assert not wanted.local_addresses

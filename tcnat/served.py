@@ -1,0 +1,93 @@
+"""Devices with the programs on them, and what others learn of these devices: the metrics, and the programs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from tcnat.bpf import BpfError
+from tcnat.errors import TcnatError
+from tcnat.filters import Role
+from tcnat.handover import Handover
+from tcnat.layout import Family
+from tcnat.links import Address, Link
+from tcnat.metrics import Metrics
+from tcnat.netlink import Netlink
+from tcnat.nodemaps import NodeMaps
+
+OVERLAYS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "gretap", "ip6gre", "wireguard", "tun"})
+"""Kinds of devices behind which other nodes' pods may be."""
+
+log = logging.getLogger(__name__)
+
+
+class Served:
+    """See :class:`tcnat.loop.Devices`."""
+
+    def __init__(self, devices: Handover, metrics: Metrics, nodes: Mapping[Family, NodeMaps]) -> None:
+        self._devices = devices
+        self._metrics = metrics
+        self._nodes = nodes
+        self._restored = 0
+        self._failure = ""
+
+    def start(self) -> None:
+        """Attach to the devices that there are; TcnatError if not one of them could be served."""
+        self._told(self._devices.start)
+
+    def sync(self) -> None:
+        """See :class:`tcnat.loop.Devices`."""
+        self._told(self._devices.sync)
+
+    def resync(self) -> None:
+        """See :class:`tcnat.loop.Devices`."""
+        self._told(self._devices.resync)
+
+    def _told(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self._count()
+            self._tell()
+
+    def _count(self) -> None:
+        keeper = self._devices.keeper
+        self._metrics.filters_restored.inc(keeper.restored - self._restored)
+        self._restored = keeper.restored
+        roles = [role for _, role in keeper.served.values()]
+        for role in Role:
+            self._metrics.devices.labels(role.value).set(roles.count(role))
+
+    def _tell(self) -> None:
+        """Tell the programs of the devices that face the network."""
+        facing = [link for link, role in self._devices.keeper.served.values() if role is Role.NETWORK]
+        overlay = any(link.kind in OVERLAYS for link in facing)
+        try:
+            addresses = self._addresses()
+            for family, node in self._nodes.items():
+                node.write_devices(primary_addresses(addresses, facing, family), overlay=overlay)
+        except (TcnatError, BpfError) as error:
+            if str(error) != self._failure:
+                log.error("addresses of devices: %s; tried again at the next resync", error)
+            self._failure = str(error)
+        else:
+            self._failure = ""
+
+    @staticmethod
+    def _addresses() -> list[Address]:
+        netlink = Netlink()
+        try:
+            return netlink.addresses()
+        finally:
+            netlink.close()
+
+
+def primary_addresses(addresses: list[Address], links: list[Link], family: Family) -> dict[int, bytes]:
+    """The address that packets leaving each of the links are to bear, by the link's index; without those that have
+    none."""
+    indices = {link.index for link in links}
+    found: dict[int, bytes] = {}
+    for each in addresses:
+        if each.primary and each.device in indices and len(each.address) == family.address_size:
+            found.setdefault(each.device, each.address)
+    return found
