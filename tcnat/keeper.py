@@ -42,6 +42,7 @@ class DeviceKeeper:
         """Filters that others took off a device, and that were put back."""
         self._served: dict[int, tuple[Link, Role]] = {}
         self._problems: dict[int, str] = {}
+        self._tidy = False
         self._attacher = Attacher(netns)
         self._watcher = DeviceWatcher(patterns, self._take, netns)
 
@@ -78,6 +79,8 @@ class DeviceKeeper:
 
     def resync(self) -> None:
         """See to it that every matching device carries what it should, also where others interfered."""
+        if not self._tidy:
+            self._detach_strays()
         self._see_to({index: DeviceEvent(Change.CAME, *served) for index, served in self._served.items()})
 
     def replace(self, programs: Programs) -> None:
@@ -163,7 +166,14 @@ class DeviceKeeper:
             log.warning("%s: programs could not be detached: %s", link.name, error)
 
     def _detach_strays(self) -> None:
-        for attachment in self._attacher.find_ours():
+        """Take the programs off devices that an earlier configuration had them on."""
+        try:
+            found = self._attacher.find_ours()
+        except TcnatError as error:
+            log.warning("devices that are no longer to be served were not looked for: %s; at the next resync", error)
+            return
+        self._tidy = True
+        for attachment in found:
             if attachment.index not in self._served:
                 self._detach(Link(attachment.index, attachment.device, 0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -14,6 +15,8 @@ from tcnat.messages import link_of
 from tcnat.netlink import RECEIVE, open_socket
 from tcnat.prepared import split
 
+_AT_ONCE = 1000
+"""Datagrams."""
 _BUFFER = 1 << 22
 _SO_RCVBUFFORCE = 33
 """From asm-generic/socket.h; Python has no name for it."""
@@ -49,16 +52,27 @@ class DeviceMonitor:
         self._unlisted = list(self._families)
         self._dump(rtnl.RTM_GETLINK, ifinfmsg())
 
-    def read(self) -> list[Message]:
+    def read(self) -> Iterator[Message]:
         """The next messages; waits for them. Overrun if the kernel had to drop some."""
         try:
-            data = self._socket.recv(RECEIVE)
+            received = list(self._received())
         except OSError as error:
             if error.errno == errno.ENOBUFS:
                 raise Overrun from None
             raise
-        told = (message for type, _, message in split(data) if _is_told(type, message))
-        return [news for message in told for each in self._marshal.parse(message) for news in self._news(each)]
+        for data in received:
+            for type, _, message in split(data):
+                if _is_told(type, message):
+                    for each in self._marshal.parse(message):
+                        yield from self._news(each)
+
+    def _received(self) -> Iterator[bytes]:
+        """What there is, but not without end: taking it apart can wait, while a listing goes on only as it is read, and
+        what changes meanwhile interrupts it."""
+        yield self._socket.recv(RECEIVE)
+        with suppress(BlockingIOError):
+            for _ in range(_AT_ONCE):
+                yield self._socket.recv(RECEIVE, socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         """Give the socket back."""

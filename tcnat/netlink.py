@@ -183,18 +183,26 @@ class Netlink:
                     yield sequence, error_in(message)
 
     def _replies(self, what: str) -> Iterator[Any]:
-        while True:
-            for message in self._marshal.parse(self._socket.recv(RECEIVE)):
-                header = message["header"]
-                if header["sequence_number"] != self._sequence:
-                    continue  # a late answer to a request that was given up
-                if header["error"] is not None:
-                    raise _failure(what, getattr(header["error"], "code", errno.EPROTO))
-                if header["type"] == codes.NLMSG_ERROR:
-                    return
+        """The messages that answer the last request. All are received before any is taken apart: what is listed may
+        change as long as the listing goes on."""
+        for message in [message for data in self._answer() for message in self._marshal.parse(data)]:
+            header = message["header"]
+            if header["sequence_number"] != self._sequence:
+                continue  # a late answer to a request that was given up
+            if header["error"] is not None:
+                raise _failure(what, getattr(header["error"], "code", errno.EPROTO))
+            if header["type"] != codes.NLMSG_ERROR:
                 yield message
-                if header["type"] == codes.NLMSG_DONE:
-                    return
+
+    def _answer(self) -> list[bytes]:
+        """What the kernel sends up to the end of its answer to the last request."""
+        received: list[bytes] = []
+        while not received or not any(self._ends(type, sequence) for type, sequence, _ in split(received[-1])):
+            received.append(self._socket.recv(RECEIVE))
+        return received
+
+    def _ends(self, type: int, sequence: int) -> bool:
+        return sequence == self._sequence and type in {codes.NLMSG_DONE, codes.NLMSG_ERROR}
 
 
 def open_socket(netns: str | None, groups: int = 0) -> socket.socket:

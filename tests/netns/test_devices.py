@@ -150,7 +150,7 @@ class TestWatcher:
         def count(monitor: DeviceMonitor):
             monitor._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             try:
-                return really(monitor)
+                yield from really(monitor)
             except Overrun:
                 overruns.append(True)
                 raise
@@ -200,6 +200,15 @@ class TestWatcher:
         watcher.stop()
         assert {name for change, name in told if change == "came"} == {"eth0", *(f"veth{n}" for n in range(60))}
         assert {change for change, _ in told} == {"came"}
+
+    def test_a_listing_is_received_in_one_go(self, netns):
+        """What changes while it goes on would interrupt it."""
+        netns.ip(*(f"link add veth{n} type veth peer name pod{n}" for n in range(60)))
+        monitor = DeviceMonitor(str(netns.path), routes=True)
+        monitor.request_listing()
+        told = list(monitor.read())
+        assert {message.name for message in told if isinstance(message, Link)} >= {f"veth{n}" for n in range(60)}
+        monitor.close()
 
     def test_stop_ends_the_thread_and_its_descriptors(self, netns):
         before = _descriptors()
@@ -533,6 +542,20 @@ class TestKeeper:
         kept = Kept(netns, loaded)
         kept.keeper.start()
         assert "clsact" not in qdiscs(netns, "peer0")
+        kept.keeper.stop()
+
+    def test_where_those_cannot_be_listed_they_are_left_clean_later(self, netns, loaded, monkeypatch, caplog):
+        earlier = Attacher(str(netns.path))
+        earlier.attach("peer0", Role.NETWORK, loaded.programs)
+        earlier.close()
+        kept = Kept(netns, loaded)
+        with monkeypatch.context() as patched:
+            patched.setattr("tcnat.netlink.DUMP_TRIES", 0)  # as where devices come and go all the time
+            kept.keeper.start()
+        assert "they change faster than they can be listed" in caplog.text
+        assert kept.carriers() == {"eth0": 4, "peer0": 4}
+        kept.keeper.resync()
+        assert kept.carriers() == {"eth0": 4}
         kept.keeper.stop()
 
     @pytest.mark.parametrize("detach", [False, True])
