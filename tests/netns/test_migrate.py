@@ -13,7 +13,7 @@ import pytest
 
 from tcnat import pins as pinning
 from tcnat.blueprint import Blueprint, MapBlueprint, encode, present_blueprint, size_of
-from tcnat.bpf import Map, possible_cpus
+from tcnat.bpf import Map, possible_cpus, raise_memlock
 from tcnat.errors import TcnatError
 from tcnat.layout import FLOW, FLOW_KEY, LAYOUT_VERSION, MAPS, Family, FlowState, MapType
 from tcnat.loader import load, open_pinned
@@ -28,6 +28,7 @@ _numbers = itertools.count()
 def pins() -> Iterator[Path]:
     path = Path(f"/sys/fs/bpf/tcnat-test-migrate-{os.getpid()}-{next(_numbers)}")
     path.mkdir()
+    raise_memlock()
     yield path
     shutil.rmtree(path)
 
