@@ -42,7 +42,7 @@ def other_set(
     blueprint = Blueprint(version, {**present_blueprint().maps, **changed})
     maps = {}
     for each, there in blueprint.maps.items():
-        entries = {**SMALL, "events": possible_cpus()}.get(each, there.entries)
+        entries = {**SMALL, "events": possible_cpus()}.get(each, there.entries or 64)
         sizes = (size_of(fields, Family.IPV4) for fields in (there.key, there.value))
         maps[each] = Map.create(MapType(there.type), *sizes, entries, there.flags, name=each)
         maps[each].pin(directory / each)
