@@ -145,7 +145,9 @@ def _kube_proxy(lab: Lab, server: ApiServer, writer: Writer) -> list[Figure]:
     server.apply(node(NODE))
     host = lab.add_host("proxied")
     began = time.time()
-    proxy = KubeProxy(lab, host, server, binaries.found(), dual_stack=False, min_sync_period="1s", wait=PROXY_PATIENCE)
+    proxy = KubeProxy(
+        lab, host, server, binaries.found(), dual_stack=False, legacy=True, min_sync_period="1s", wait=PROXY_PATIENCE
+    )
     first = proxy.last_sync() - began
     time.sleep(SETTLE)
     memory = resident(proxy.program.pid)

@@ -29,6 +29,7 @@ def standing_in(host: Namespace, count: int) -> Iterator[tuple[Path, Callable[[i
         words = (there, host.name, count, Path(directory))
         process = multiprocessing.get_context("spawn").Process(target=_serve, args=words, daemon=True)
         process.start()
+        there.close()  # so that the end of that process is seen
         try:
             if not here.poll(FILL_SECONDS):
                 raise RuntimeError(f"the stand-in server was not ready after {FILL_SECONDS} s")
