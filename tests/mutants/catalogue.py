@@ -73,9 +73,11 @@ MUTANTS = (
     Mutant(
         "two conversations share a reply tuple",
         "open.h",
-        "if (lives(f, p->seconds) && !answers(f, &p->key))\n            return 0;\n        flows_new.delete(reply);",
+        "if (!is_over(f, p) && !answers(f, &p->key))\n            return 0;\n        flows_new.delete(reply);",
         "flows_new.delete(reply);",
     ),
+    Mutant("a connection that has just ended loses its port", "open.h", ">= REUSE_AFTER", ">= 0"),
+    Mutant("a connection that has ended keeps its port", "open.h", "f->state >= CLOSING", "0"),
     Mutant(
         "a hairpin may use a port of its Service",
         "open.h",

@@ -118,6 +118,31 @@ def backend_first(w: Wire) -> list[Step]:
     ]
 
 
+def closed(w: Wire) -> list[Step]:
+    """A connection to web_vip from begin to end."""
+    return [*opened(w), to_web(w, "FA", ack=5001), from_web(w, "FA", seq=5001, ack=1002), to_web(w, "A", ack=5002)]
+
+
+def ended(w: Wire) -> list[Step]:
+    """Two seconds after its end its port is free for another conversation with the backend, and nobody's before."""
+    port = web_port(w)
+    return [
+        *closed(w),
+        Wait(1),
+        to_other_web(w, "S", port, seq=1),
+        from_other_web(w, "RA", port, ack=2),
+        Wait(3),
+        to_other_web(w, "S", CLIENT_PORT, seq=1),
+        from_other_web(w, "SA", CLIENT_PORT, seq=9, ack=2),
+        to_other_web(w, "A", CLIENT_PORT, seq=2, ack=10),
+    ]
+
+
+def half_closed(w: Wire) -> list[Step]:
+    """One that has ended on one side alone keeps it."""
+    return [*opened(w), to_web(w, "FA", ack=5001), Wait(60), to_other_web(w, "S", web_port(w), seq=1)]
+
+
 def taken(w: Wire, tries: int) -> list[Step]:
     """Flows straight to the backend that have the client's own port and what the first tries would choose."""
     ports = [CLIENT_PORT, *(web_port(w, each) for each in range(1, tries + 1))]
@@ -153,6 +178,8 @@ ROWS = [
     Row("the same source port to two UDP Services that share a backend", two_datagrams),
     Row("the same source port to a Service and straight to its backend, the Service first", service_first),
     Row("the same source port to a Service and straight to its backend, the backend first", backend_first),
+    Row("a connection that has ended gives its port up, but not at once", ended),
+    Row("one that is half closed does not", half_closed),
     Row("errors about a flow with another source port", errors),
     Row(
         "seven other ports are taken: the eighth is tried",

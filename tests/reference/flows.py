@@ -22,6 +22,8 @@ from tests.reference.tables import (
 
 SOURCE_PORT_TRIES = 8
 RST_WINDOW = 1 << 24
+REUSE_AFTER = 2
+"""Seconds."""
 SCTP_INIT = 1
 CHUNK_HEADER = 4
 
@@ -223,7 +225,13 @@ def is_free(state: Tables, key: FlowKey, ends: Ends, choice: Choice) -> bool:
         return False
     reply_key = key_of(ends.turned(), key.protocol, forward=False)
     there = [table[reply_key] for table in (state.flows, state.flows_new) if reply_key in table]
-    return all(answers(flow, key) or not state.flow_lives(reply_key, flow) for flow in there)
+    return all(answers(flow, key) or is_over(state, reply_key, flow) for flow in there)
+
+
+def is_over(state: Tables, key: FlowKey, flow: Flow) -> bool:
+    """Whether nobody waits for a flow any more: past its time, or closed from both sides and quiet since."""
+    ended = key.protocol == tables.TCP and flow.state in (State.CLOSING, State.CLOSED)
+    return not state.flow_lives(key, flow) or (ended and state.seconds - flow.seen >= REUSE_AFTER)
 
 
 def reply_half(key: FlowKey, flow: Flow) -> Flow:
