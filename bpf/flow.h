@@ -51,6 +51,18 @@ inline_always struct flow *find_flow(struct flow_key *key, struct packet *p, int
     return f;
 }
 
+/* The same under the key of another half: both are mostly in one table. */
+inline_always struct flow *find_beside(struct flow_key *key, struct packet *p, int fresh)
+{
+    struct flow *f = fresh ? flows_new.lookup(key) : flows.lookup(key);
+    int other;
+
+    keep_pointer(f);
+    if (f && lives(f, p->seconds))
+        return f;
+    return find_flow(key, p, &other);
+}
+
 /* The key of the other half, seen from either. */
 inline_always void other_key(struct flow_key *other, struct flow *f, __u8 protocol, __u8 direction)
 {
@@ -71,10 +83,9 @@ inline_always int answers(struct flow *other, struct flow_key *key)
 }
 
 /* The other half of a conversation, or 0 where it is lost or its key is another conversation's by now. */
-inline_always struct flow *find_other(struct flow_key *other_key, struct packet *p)
+inline_always struct flow *find_other(struct flow_key *other_key, struct packet *p, int fresh)
 {
-    int fresh;
-    struct flow *other = find_flow(other_key, p, &fresh);
+    struct flow *other = find_beside(other_key, p, fresh);
 
     return other && answers(other, &p->key) ? other : 0;
 }
@@ -167,12 +178,22 @@ inline_always __u8 first_tcp_state(struct packet *p)
     return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? OPENING : PICKED_UP;
 }
 
-/* Whether the packet leaves the flow's state as it is, but for its acknowledgement number. */
+/* Whether the packet is one of a conversation that stands: all that it can change is the acknowledgement number and,
+ * by a FIN, the state. */
 inline_always int goes_on(struct flow *f, struct packet *p)
 {
     if (p->key.protocol == PROTOCOL_TCP)
-        return f->state == OPEN && (p->tcp_flags & (TCP_ACK | TCP_FIN | TCP_SYN | TCP_RST)) == TCP_ACK;
+        return f->state >= OPEN && f->state <= CLOSING && (p->tcp_flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK;
     return f->state == ANSWERED;
+}
+
+/* Give both halves a state, and its time-out. */
+inline_always void set_state(struct flow *own, struct flow *other, __u8 state, __u8 protocol)
+{
+    own->state = state;
+    other->state = state;
+    own->timeout = timeout_of(state, protocol);
+    other->timeout = own->timeout;
 }
 
 /* Bring both halves up to date with a packet of `own`'s side. `other` is 0 where it is lost. */
@@ -198,10 +219,7 @@ inline_always void follow(struct packet *p, struct flow *own, struct flow_key *o
     }
     if (!other || (state == own->state && !promoted))
         return;
-    own->state = state;
-    other->state = state;
-    own->timeout = timeout_of(state, p->key.protocol);
-    other->timeout = own->timeout;
+    set_state(own, other, state, p->key.protocol);
     if (promoted)
         promote(&p->key, own, other_key, other);
 }

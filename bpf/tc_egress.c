@@ -54,6 +54,7 @@ int tc_egress(struct __sk_buff *skb)
     struct flow *f, *other;
     struct flow to;
     int parsed;
+    __u8 state;
 
     if (!s || skb->tc_index == REWRITTEN)
         return TC_PASS;
@@ -90,8 +91,12 @@ int tc_egress(struct __sk_buff *skb)
         f->seen = p.seconds;
         other->seen = p.seconds;
     }
-    if (p.key.protocol == PROTOCOL_TCP)
+    if (p.key.protocol == PROTOCOL_TCP) {
         note_ack(&p, f);
+        state = after_fin(to.state, &p);
+        if (state != to.state)
+            set_state(f, other, state, PROTOCOL_TCP);
+    }
     return translate(skb, &p, &to, 1);
 open:
     go_on(skb, &p, TAIL_EGRESS_OPEN);
@@ -143,7 +148,7 @@ int egress_open(struct __sk_buff *skb)
     if (!svc || !f || !keeps(f, &p, svc))
         goto new;
     other_key(&reply, f, p.key.protocol, REPLY);
-    other = find_flow(&reply, &p, &fresh);
+    other = find_beside(&reply, &p, fresh);
     if (!other) {
         go_on(skb, &p, TAIL_EGRESS_MEND);
         return drop(skb, &p, REASON_REWRITE_FAILED);
@@ -287,7 +292,7 @@ int egress_miss(struct __sk_buff *skb)
     if (f && f->flags & FLOW_HAIRPIN) {
         p.key.direction = REPLY;
         other_key(&key, f, p.key.protocol, FORWARD);
-        follow(&p, f, &key, find_other(&key, &p));
+        follow(&p, f, &key, find_other(&key, &p, fresh));
         return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
     }
     if (s->unknown_port == CHOICE_PASS && p.fragment == WHOLE)

@@ -51,7 +51,7 @@ int tc_ingress(struct __sk_buff *skb)
         return untouched(skb, &p);
     if (f && is_for_another(&p, f))
         return untouched(skb, &p);
-    if (!f || f->seen != p.seconds || !goes_on(f, &p)) {
+    if (!f || f->seen != p.seconds || !goes_on(f, &p) || p.tcp_flags & TCP_FIN) {
         go_on(skb, &p, TAIL_INGRESS_OPEN);
         return TC_PASS;
     }
@@ -101,7 +101,7 @@ int ingress_open(struct __sk_buff *skb)
     if (!f)
         return untouched(skb, &p);
     other_key(&forward, f, p.key.protocol, FORWARD);
-    follow(&p, f, &forward, find_other(&forward, &p));
+    follow(&p, f, &forward, find_other(&forward, &p, fresh));
     return translate_next(skb, &p, f, TAIL_INGRESS_REWRITE);
 }
 
