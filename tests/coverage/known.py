@@ -13,7 +13,7 @@ UNREACHED: dict[str, str] = {
     r"bpf_\w+\(.* < 0\) is true$": HELPER,
     r"if \((made|rewrite\(.*|rewrite_error\(.*|mend_quoted_checksums\(.*) < 0\) is true$": HELPER,
     r"if \(!s( \|\| take_up\(&p\) < 0)?\) is true$": ARRAY,
-    r"if \(take_up\(&p\) < 0\) is true$": ARRAY,
+    r"if \(take_up\(&p\) < 0( \|\| take_up_flow\(&to\) < 0)?\) is true$": ARRAY,
     r"count\.h:\d+: if \(c\) is false$": ARRAY,
     r"count\.h:\d+: if \(!c\) is true$": "service ids are below the map's size",
     r"maps\.h:\d+: if \(!left\) is true$": ARRAY,

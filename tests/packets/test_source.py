@@ -28,7 +28,7 @@ from tests.packets.table import (
     table,
     untouched,
 )
-from tests.packets.talks import from_web, opened
+from tests.packets.talks import from_web, opened, to_web
 from tests.packets.test_clashes import other_port
 from tests.packets.wire import CLIENT_PORT, Wire
 from tests.packets.world import DNS_ONE, WEB, WEB_ONE, Endpoint
@@ -195,6 +195,8 @@ def test_a_workload_leaves_to_the_network_what_is_translated_there(
     for step in rest:
         passes(step).play(workload)
         step.play(network)
+    error = w.error("port unreachable", w.client, w.web_vip, w.quoted(serves(w, "A").becomes))
+    untouched("egress", error).play(workload)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -209,6 +211,21 @@ def test_a_workload_leaves_to_the_network_who_is_to_be_masqueraded(
     forward.play(network)
     reply.play(network)
     passes(forward).play(workload)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_fragments_that_are_to_be_masqueraded_are_left_to_the_network(
+    harnesses: dict[int, Harness], workload: Harness, family: int
+) -> None:
+    network, w = harnesses[family], Wire(family)
+    network.reset()
+    masquerading(w).play(network)
+    sent = w.udp(w.client, CLIENT_PORT, w.dns_vip, 53, LONG)
+    becomes = w.frame(w.udp(w.router, CLIENT_PORT, w.backend_one, 5353, LONG).payload, from_client=True)
+    pieces = zip(fragments(sent, 64), fragments(becomes, 64), ("FORWARDED", "FRAGMENT_FORWARDED"), strict=True)
+    for piece, expected, reason in pieces:
+        untouched("egress", piece).play(workload)
+        forwarded(piece, expected, reason).play(network)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -242,5 +259,8 @@ def test_the_network_leaves_replies_to_the_workload_whose_flow_it_is(
     answers.play(workload)
     error = w.error("port unreachable", w.backend_one, w.client, w.quoted(begins.becomes))
     untouched("ingress", error).play(network)
-    goes_on.play(network)  # the workload's device has lost its programs
-    from_web(w, "PA", payload=b"hello").play(network)
+    goes_on.play(workload)
+    data = from_web(w, "PA", payload=b"hello")
+    untouched("ingress", data.packet).play(network)
+    to_web(w, "PA", payload=b"hello").play(network)  # the workload's device has lost its programs
+    data.play(network)
