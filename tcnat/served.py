@@ -29,26 +29,31 @@ class Served:
         self._metrics = metrics
         self._nodes = nodes
         self._restored = 0
+        self._facing: list[Link] = []  # the network, when that was told last
         self._failure = ""
 
     def start(self) -> None:
         """Attach to the devices that there are; TcnatError if not one of them could be served."""
-        self._told(self._devices.start)
+        self._told(self._devices.start, anew=True)
 
     def sync(self) -> None:
         """See :class:`tcnat.loop.Devices`."""
-        self._told(self._devices.sync)
+        self._told(self._devices.sync, anew=False)
 
     def resync(self) -> None:
         """See :class:`tcnat.loop.Devices`."""
-        self._told(self._devices.resync)
+        self._told(self._devices.resync, anew=True)
 
-    def _told(self, work: Callable[[], None]) -> None:
+    def _told(self, work: Callable[[], None], *, anew: bool) -> None:
+        """Do it and tell of it; not ``anew``: of the network only if it has changed. Workloads come and go often, and
+        to read every address for each of them would hold up the next."""
         try:
             work()
         finally:
             self._count()
-            self._tell()
+            facing = [link for link, role in self._devices.keeper.served.values() if role is Role.NETWORK]
+            if anew or facing != self._facing:
+                self._tell(facing)
 
     def _count(self) -> None:
         keeper = self._devices.keeper
@@ -58,9 +63,9 @@ class Served:
         for role in Role:
             self._metrics.devices.labels(role.value).set(roles.count(role))
 
-    def _tell(self) -> None:
+    def _tell(self, facing: list[Link]) -> None:
         """Tell the programs of the devices that face the network."""
-        facing = [link for link, role in self._devices.keeper.served.values() if role is Role.NETWORK]
+        self._facing = facing
         overlay = any(link.kind in OVERLAYS for link in facing)
         try:
             addresses = self._addresses()
