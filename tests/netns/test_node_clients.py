@@ -19,7 +19,8 @@ from tests.lab.commands import wait_until
 from tests.lab.echo import Echo
 from tests.lab.nodes import Between, Node, Nodes, Pod
 from tests.lab.site import Host
-from tests.lab.stage import ECHO_PORT, ECHO_TARGET
+from tests.lab.stage import ECHO_TARGET
+from tests.netns.refusals import assert_refused
 
 UPLINK = "--network-device=eth0"
 OVERLAY = ("--network-device=eth0,flannel.1,flannel-v6.1", "--cluster-cidr=10.244.0.0/16,fd44::/16")
@@ -87,11 +88,11 @@ def test_a_nodes_process_reaches_a_service(stand: Stand, place: str, family: Fam
     backend, data = stand.backend(place), os.urandom(200_000)
     service = stand.cluster.service(backend)
     for _ in range(3):
-        with Tcp(stand.node, service.addresses, family, ECHO_PORT) as connection:
+        with stand.cluster.tcp(stand.node, service, family) as connection:
             assert connection.server == backend.role
             assert connection.echo(data) == data
     for connected in (True, False):
-        with Udp(stand.node, service.addresses, family, ECHO_PORT, connected=connected) as flow:
+        with stand.cluster.udp(stand.node, service, family, connected=connected) as flow:
             for size in (20, 1000, 20_000):
                 assert ask(flow, os.urandom(size)) == backend.role
 
@@ -101,7 +102,7 @@ def test_it_reaches_all_of_a_services_backends(stand: Stand, family: Family) -> 
     service = stand.cluster.service(*backends)
     servers = set()
     for _ in range(60):
-        with Tcp(stand.node, service.addresses, family, ECHO_PORT) as connection:
+        with stand.cluster.tcp(stand.node, service, family) as connection:
             assert connection.echo(b"hello") == b"hello"
             servers.add(connection.server)
     assert servers == {backend.role for backend in backends}
@@ -110,12 +111,7 @@ def test_it_reaches_all_of_a_services_backends(stand: Stand, family: Family) -> 
 def test_a_local_backend_that_refuses_is_heard(stand: Stand, family: Family) -> None:
     pod = stand.cluster.nodes[0].add_pod()
     service = stand.cluster.service(pod)
-    with pytest.raises(ConnectionRefusedError):
-        Tcp(stand.node, service.addresses, family, ECHO_PORT)
-    with Udp(stand.node, service.addresses, family, ECHO_PORT, connected=True) as flow:
-        flow.send(b"anybody?")
-        with pytest.raises(ConnectionRefusedError):
-            flow.receive()
+    assert_refused(stand.node, service, family)
 
 
 @places
@@ -123,7 +119,7 @@ def test_a_pod_reaches_the_same_services(stand: Stand, place: str, family: Famil
     """As itself; with --masquerade-all another node sees its node, and its own node the Service."""
     backend = stand.backend(place)
     service = stand.cluster.service(backend)
-    with Tcp(stand.client, service.addresses, family, ECHO_PORT) as connection:
+    with stand.cluster.tcp(stand.client, service, family) as connection:
         assert connection.server == backend.role
         assert connection.echo(b"x" * 50_000) == b"x" * 50_000
     seen = stand.client.addresses
@@ -138,8 +134,8 @@ def test_a_nodes_clients_with_one_port_are_told_apart(stand: Stand, family: Fami
     service = stand.cluster.service(stand.remote)
     port = 21_000 + service.number
     with (
-        Tcp(stand.node, service.addresses, family, ECHO_PORT, port) as one,
-        Tcp(stand.client, service.addresses, family, ECHO_PORT, port) as other,
+        stand.cluster.tcp(stand.node, service, family, port) as one,
+        stand.cluster.tcp(stand.client, service, family, port) as other,
     ):
         for connection, data in ((one, b"1" * 3000), (other, b"2" * 3000), (one, b"3" * 3000)):
             assert connection.echo(data) == data

@@ -15,6 +15,7 @@ from tests.lab.cni import CNIS
 from tests.lab.nodes import Between, Nodes, Pod
 from tests.lab.objects import Port, Service
 from tests.lab.stage import ECHO_PORT, ECHO_TARGET
+from tests.netns.refusals import assert_refused
 
 UPLINK = ("--network-device=eth0",)
 SET_UPS = [
@@ -120,25 +121,13 @@ def test_straight_to_a_backend_beside_a_service_on_it(stand: Stand, place: str, 
 
 @elsewhere
 def test_a_backend_that_refuses_is_heard(stand: Stand, place: str, family: Family) -> None:
-    """TCP's RST, and the ICMP error about a datagram, which quotes what the client sent."""
     pod = stand.pod(place)
     closed = stand.cluster.service(pod, ports=(Port("t", ECHO_PORT, 9), Port("u", ECHO_PORT, 9, "UDP")))
-    with pytest.raises(ConnectionRefusedError):
-        stand.tcp(closed, family)
-    with stand.udp(closed, family) as flow:
-        flow.send(b"anybody?")
-        with pytest.raises(ConnectionRefusedError):
-            flow.receive()
+    assert_refused(stand.client, closed, family)
 
 
 def test_a_service_without_endpoints_refuses(stand: Stand, family: Family) -> None:
-    nobody = stand.cluster.service()
-    with pytest.raises(ConnectionRefusedError):
-        stand.tcp(nobody, family)
-    with stand.udp(nobody, family) as flow:
-        flow.send(b"anybody?")
-        with pytest.raises(ConnectionRefusedError):
-            flow.receive()
+    assert_refused(stand.client, stand.cluster.service(), family)
 
 
 def test_a_pod_that_comes_later_is_served_and_serves(stand: Stand, family: Family) -> None:
