@@ -86,11 +86,14 @@ class Loaded:
     maps: dict[str, Map]
     egress: Program
     ingress: Program
-    swept: bool
-    """This kernel has no LRU maps: the agent must remove what is past its time-out."""
     digest: str = ""
     """What the pins of its programs are named after."""
     kept: list[Program] = field(default_factory=list)
+
+    @property
+    def swept(self) -> bool:
+        """Whether this kernel has no LRU maps: then the agent must remove what is past its time-out."""
+        return self.maps["flows"].type is MapType.HASH
 
 
 def has_lru() -> bool:
@@ -254,7 +257,7 @@ def _open_maps(directory: Path, family: Family) -> dict[str, Map]:
 def _adopt(directory: Path, family: Family, digest: str) -> Loaded:
     maps = _open_maps(directory, family)
     egress, ingress, maps["tails"] = open_programs(directory, digest)
-    return Loaded(family, maps, egress, ingress, swept=maps["flows"].type is MapType.HASH, digest=digest)
+    return Loaded(family, maps, egress, ingress, digest)
 
 
 def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Loaded:
@@ -271,7 +274,6 @@ def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Load
         maps,
         egress=programs["tc_egress"],
         ingress=programs["tc_ingress"],
-        swept=maps["flows"].type is MapType.HASH,
         digest=code.digest,
         kept=list(programs.values()),
     )
