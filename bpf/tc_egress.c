@@ -42,8 +42,8 @@ inline_always int miss(struct __sk_buff *skb, struct packet *p, struct settings 
 }
 
 /*
- * The packets that most are: whole TCP or UDP with no options in its IP header. What belongs to a flow that is open and
- * goes on as it was is served here, and what is no Service's leaves at once.
+ * The packets that most are: whole TCP or UDP with no options in its IP header. What belongs to a flow that stands, be
+ * it about to close, is served here, and what is no Service's leaves at once.
  */
 int tc_egress(struct __sk_buff *skb)
 {
@@ -146,7 +146,7 @@ int egress_open(struct __sk_buff *skb)
     svc = find_service(&p);
     f = find_flow(&p.key, &p, &fresh);
     if (!svc || !f || !keeps(f, &p, svc))
-        goto new;
+        goto anew;
     other_key(&reply, f, p.key.protocol, REPLY);
     other = find_beside(&reply, &p, fresh);
     if (!other) {
@@ -154,14 +154,15 @@ int egress_open(struct __sk_buff *skb)
         return drop(skb, &p, REASON_REWRITE_FAILED);
     }
     if (!answers(other, &p.key))
-        goto new;
+        goto anew;
     if (!at_workload(&p)) { /* its workload's device has lost its programs, or it would have been rewritten there */
         f->flags &= ~FLOW_AT_WORKLOAD;
         other->flags &= ~FLOW_AT_WORKLOAD;
     }
     follow(&p, f, &reply, other);
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
-    new : go_on(skb, &p, TAIL_EGRESS_NEW);
+anew:
+    go_on(skb, &p, TAIL_EGRESS_NEW);
     return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
