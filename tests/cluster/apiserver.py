@@ -12,7 +12,7 @@ import yaml
 
 from tests.lab.addresses import SERVICE_NETWORK
 from tests.lab.commands import Program, run
-from tests.lab.lab import Host, Lab
+from tests.lab.site import Host, Site
 
 from .binaries import Binaries
 
@@ -32,7 +32,7 @@ class ApiServer:
     """
 
     def __init__(
-        self, lab: Lab, host: Host, binaries: Binaries, services: str = f"{SERVICE_NETWORK.v4},{SERVICE_NETWORK.v6}"
+        self, lab: Site, host: Host, binaries: Binaries, services: str = f"{SERVICE_NETWORK.v4},{SERVICE_NETWORK.v6}"
     ) -> None:
         """``services``: the networks of the ClusterIPs."""
         self.host = host

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from tests.lab.commands import Program
-from tests.lab.lab import Host, Lab
+from tests.lab.site import Host, Site
 
 from .apiserver import ApiServer
 from .binaries import Binaries
@@ -27,7 +27,7 @@ class KubeProxy:
 
     def __init__(
         self,
-        lab: Lab,
+        lab: Site,
         host: Host,
         server: ApiServer,
         binaries: Binaries,

@@ -76,7 +76,7 @@ class Program:
         """All that it printed so far."""
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, condition: Callable[[], object], what: str, timeout: float = 10) -> None:
+    def wait_for(self, condition: Callable[[], object], what: str, timeout: float = 10, every: float = 0.01) -> None:
         """Wait until the condition is true; CommandFailed with what the program printed when it ends before that."""
 
         def met() -> bool:
@@ -88,7 +88,7 @@ class Program:
                 )
             return False
 
-        wait_until(met, f"{what}; so far {shlex.join(self.args)} said:\n{self.output()}", timeout)
+        wait_until(met, f"{what}; so far {shlex.join(self.args)} said:\n{self.output()}", timeout, every)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""

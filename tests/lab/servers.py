@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from .commands import Program
-from .lab import Host, Lab
+from .site import Host, Site
 
 WEB_PORT = 8080
 """Where nginx listens; Services have another port, so that the port is rewritten too."""
@@ -24,7 +24,7 @@ pid {home}/pid;
 error_log stderr warn;
 events {{ worker_connections 4096; }}
 http {{
-    access_log {home}/access.log;
+    access_log {access_log};
     client_body_temp_path {home}/body;
     proxy_temp_path {home}/proxy;
     fastcgi_temp_path {home}/fastcgi;
@@ -47,11 +47,15 @@ class Web:
     """nginx: ``/`` answers with the host's role, ``/files/NAME`` with that file of the lab's directory, ``/slow/NAME``
     with the same at 1 MB a second."""
 
-    def __init__(self, lab: Lab, host: Host, port: int = WEB_PORT) -> None:
+    def __init__(self, lab: Site, host: Host, port: int = WEB_PORT, *, log: bool = True) -> None:
+        """``log``: keep a line for each request, by which they can be counted."""
         self.home = lab.directory / f"nginx-{host.role}-{port}"
         self.home.mkdir()
         configuration = self.home / "nginx.conf"
-        configuration.write_text(_NGINX.format(home=self.home, port=port, role=host.role, directory=lab.directory))
+        access_log = self.home / "access.log" if log else "off"
+        configuration.write_text(
+            _NGINX.format(home=self.home, port=port, role=host.role, directory=lab.directory, access_log=access_log)
+        )
         self._program = lab.start(host, "nginx", "-c", configuration, log=f"nginx-{host.role}-{port}.log")
         wait_for_listener(self._program, host, port, "tcp")
 
@@ -64,7 +68,7 @@ class Web:
         self._program.send(signal.SIGQUIT)
 
 
-def start_dns(lab: Lab, host: Host, port: int = DNS_PORT) -> Program:
+def start_dns(lab: Site, host: Host, port: int = DNS_PORT) -> Program:
     """dnsmasq, over UDP and TCP."""
     addresses = host.addresses
     program = lab.start(
@@ -85,14 +89,14 @@ def start_dns(lab: Lab, host: Host, port: int = DNS_PORT) -> Program:
     return program
 
 
-def start_iperf(lab: Lab, host: Host, port: int = IPERF_PORT) -> Program:
+def start_iperf(lab: Site, host: Host, port: int = IPERF_PORT) -> Program:
     """iperf3, which serves one client at a time."""
     program = lab.start(host, "iperf3", "--server", "--port", str(port), log=f"iperf3-{host.role}-{port}.log")
     wait_for_listener(program, host, port, "tcp")
     return program
 
 
-def start_socat(lab: Lab, host: Host, listener: str, action: str, port: int) -> Program:
+def start_socat(lab: Site, host: Host, listener: str, action: str, port: int) -> Program:
     """socat between a listener (``UDP6-LISTEN:…``) and an action (``EXEC:…``)."""
     program = lab.start(host, "socat", listener, action, log=f"socat-{host.role}-{port}.log")
     wait_for_listener(program, host, port, "udp" if listener.startswith("UDP") else "tcp")

@@ -1,0 +1,114 @@
+"""tcnat's agent, which serves all pods of its node."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.agent import TCNAT
+from bench.objects import write
+from bench.processes import cpu_seconds
+from tests.lab.commands import Program, run
+from tests.lab.nodes import Pod
+
+from .lab import PeerLab, Place
+from .services import AWAY, as_list, real
+from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
+
+TCNAT_NAME = "tcnat"
+_SYNCED = " synced "
+_SOON = 0.005
+
+
+class ObjectFiles:
+    """A directory that an agent follows: a file for each real Service, and one with all made-up ones."""
+
+    def __init__(self, lab: PeerLab, place: Place, services: int) -> None:
+        self._place = place
+        self.directory = place.ground.directory / "objects"
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir()
+        every = lab.services(services)
+        first = len(lab.places) + 1
+        for service in every[:first]:
+            write(self._file(service.number), as_list([service]))
+        write(self.directory / "made-up.json", as_list(every[first:]))
+
+    def serve(self, backends: Sequence[Pod]) -> None:
+        """Give the place's own Service these endpoints."""
+        number = self._place.service
+        write(self._file(number), as_list([real(number, [pod.addresses.v4 for pod in backends])]))
+
+    def _file(self, number: int) -> Path:
+        return self.directory / f"service-{number}.json"
+
+
+class AgentAtWork:
+    """An agent on a place's node, with its objects in files."""
+
+    def __init__(self, lab: PeerLab, place: Place, files: ObjectFiles, options: Sequence[str]) -> None:
+        self._lab = lab
+        self._place = place
+        self._files = files
+        self._options = options
+        self._program: Program | None = None
+        self.loading: Loading | None = None
+
+    @property
+    def pid(self) -> int:
+        """See :class:`bench.peers.stand.Proxy`."""
+        assert self._program is not None
+        return self._program.pid
+
+    def start(self, patience: float) -> None:
+        """Start it, and wait until its maps are written. TimeoutError."""
+        ground = self._place.ground
+        earlier = len(list(ground.directory.glob("agent-*.log")))
+        words: list[str | Path] = [*TCNAT, "agent", "--datapath=tc", *ground.served, "--pin-path", ground.pins]
+        objects = [
+            "--objects",
+            self._files.directory,
+            "--sync-period=1h",
+            f"--hostname-override={self._place.node.role}",
+        ]
+        began = time.monotonic()
+        program = ground.start(ground.node, *words, *objects, *self._options, log=f"agent-{earlier + 1}.log")
+        self._program = program
+        program.wait_for(lambda: _SYNCED in program.output(), "the agent's first sync", timeout=patience, every=_SOON)
+        self.loading = Loading(time.monotonic() - began, cpu_seconds(program.pid))
+
+    def serve(self, backends: Sequence[Pod]) -> None:
+        """See :class:`bench.peers.stand.Proxy`."""
+        self._files.serve(backends)
+
+    def remove(self) -> None:
+        """End it, and take its programs and maps from the node."""
+        if self._program is not None:
+            self._program.stop()
+        ground = self._place.ground
+        run(ground.node.command([*TCNAT, "cleanup", "--pin-path", ground.pins]))
+
+
+class Tcnat:
+    """tcnat with these options of its agent's."""
+
+    def __init__(self, name: str = TCNAT_NAME, options: Sequence[str] = ()) -> None:
+        self.name = name
+        self._options = tuple(options)
+
+    @contextmanager
+    def standing(self, lab: PeerLab, services: int, patience: float = PATIENCE) -> Iterator[Stand]:
+        """See :class:`bench.peers.stand.Peer`."""
+        place = lab.places[self.name]
+        agent = AgentAtWork(lab, place, ObjectFiles(lab, place, services), self._options)
+        try:
+            try:
+                agent.start(patience)
+            except TimeoutError:
+                raise TooSlow(self.name, services, patience) from None
+            yield Stand(self.name, lab, place, services, agent, by_service(place.service), by_service(AWAY))
+        finally:
+            agent.remove()
