@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.lab.commands import CommandFailed
+
+_TICK = 0.002
 
 
 def resident(pid: int) -> float:
@@ -26,6 +33,29 @@ def waiting_seconds(pid: int) -> float:
     """How long a process's threads have waited for a CPU (/proc/PID/task/TID/schedstat)."""
     files = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(file.read_text().split()[1]) for file in files) / 1e9
+
+
+def run_measured(words: Sequence[str], patience: float) -> tuple[float, float]:
+    """Run a program to its end: seconds, and CPU seconds. TimeoutError (it is killed) after ``patience`` seconds;
+    CommandFailed with what it said where it ends otherwise than with 0."""
+    with tempfile.TemporaryFile() as said:
+        began = time.monotonic()
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        ended = 0
+        while not ended:
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if not ended and time.monotonic() - began > patience:
+                process.kill()
+                process.wait()
+                raise TimeoutError(f"{words[-1]}: not done after {patience:g} s")
+            time.sleep(0 if ended else _TICK)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            text = said.read(2000).decode(errors="replace")
+            raise CommandFailed(f"{shlex.join(words)}: status {process.returncode}\n{text}")
+    return seconds, usage.ru_utime + usage.ru_stime
 
 
 @dataclass(slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from bench.agent import TCNAT
 from bench.objects import write
@@ -19,15 +20,26 @@ from .services import AWAY, as_list, real
 from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
 
 TCNAT_NAME = "tcnat"
-_SYNCED = " synced "
+_READY = " ready after "
+"""What the agent says once maps are written and programs attached."""
 _SOON = 0.005
 
 
+class Source(Protocol):
+    """Where an agent has its objects from."""
+
+    @property
+    def agent_options(self) -> list[str]:
+        """The agent's options that name it."""
+
+    def serve(self, place: Place, backends: Sequence[Pod]) -> None:
+        """Give the place's own Service these endpoints."""
+
+
 class ObjectFiles:
-    """A directory that an agent follows: a file for each real Service, and one with all made-up ones."""
+    """A directory: a file for each real Service, and one with all made-up ones."""
 
     def __init__(self, lab: PeerLab, place: Place, services: int) -> None:
-        self._place = place
         self.directory = place.ground.directory / "objects"
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir()
@@ -37,22 +49,26 @@ class ObjectFiles:
             write(self._file(service.number), as_list([service]))
         write(self.directory / "made-up.json", as_list(every[first:]))
 
-    def serve(self, backends: Sequence[Pod]) -> None:
-        """Give the place's own Service these endpoints."""
-        number = self._place.service
-        write(self._file(number), as_list([real(number, [pod.addresses.v4 for pod in backends])]))
+    @property
+    def agent_options(self) -> list[str]:
+        """See :class:`Source`."""
+        return ["--objects", str(self.directory)]
+
+    def serve(self, place: Place, backends: Sequence[Pod]) -> None:
+        """See :class:`Source`."""
+        service = real(place.service, [pod.addresses.v4 for pod in backends])
+        write(self._file(place.service), as_list([service]))
 
     def _file(self, number: int) -> Path:
         return self.directory / f"service-{number}.json"
 
 
 class AgentAtWork:
-    """An agent on a place's node, with its objects in files."""
+    """An agent on a place's node."""
 
-    def __init__(self, lab: PeerLab, place: Place, files: ObjectFiles, options: Sequence[str]) -> None:
-        self._lab = lab
+    def __init__(self, place: Place, source: Source, options: Sequence[str]) -> None:
         self._place = place
-        self._files = files
+        self._source = source
         self._options = options
         self._program: Program | None = None
         self.loading: Loading | None = None
@@ -67,22 +83,18 @@ class AgentAtWork:
         """Start it, and wait until its maps are written. TimeoutError."""
         ground = self._place.ground
         earlier = len(list(ground.directory.glob("agent-*.log")))
-        words: list[str | Path] = [*TCNAT, "agent", "--datapath=tc", *ground.served, "--pin-path", ground.pins]
-        objects = [
-            "--objects",
-            self._files.directory,
-            "--sync-period=1h",
-            f"--hostname-override={self._place.node.role}",
-        ]
+        words = [*TCNAT, "agent", "--datapath=tc", *ground.served, "--pin-path", str(ground.pins)]
+        words += ["--sync-period=1h", f"--hostname-override={ground.node.role}"]
+        words += [*self._source.agent_options, *self._options]
         began = time.monotonic()
-        program = ground.start(ground.node, *words, *objects, *self._options, log=f"agent-{earlier + 1}.log")
+        program = ground.start(ground.node, *words, log=f"agent-{earlier + 1}.log")
         self._program = program
-        program.wait_for(lambda: _SYNCED in program.output(), "the agent's first sync", timeout=patience, every=_SOON)
+        program.wait_for(lambda: _READY in program.output(), "the agent to be ready", timeout=patience, every=_SOON)
         self.loading = Loading(time.monotonic() - began, cpu_seconds(program.pid))
 
     def serve(self, backends: Sequence[Pod]) -> None:
         """See :class:`bench.peers.stand.Proxy`."""
-        self._files.serve(backends)
+        self._source.serve(self._place, backends)
 
     def remove(self) -> None:
         """End it, and take its programs and maps from the node."""
@@ -93,17 +105,22 @@ class AgentAtWork:
 
 
 class Tcnat:
-    """tcnat with these options of its agent's."""
+    """tcnat with these options of its agent's, on an API server that has been given the Services already, or without
+    one on files."""
 
-    def __init__(self, name: str = TCNAT_NAME, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str = TCNAT_NAME, options: Sequence[str] = (), api: Callable[[], Source] | None = None
+    ) -> None:
         self.name = name
         self._options = tuple(options)
+        self._api = api
 
     @contextmanager
     def standing(self, lab: PeerLab, services: int, patience: float = PATIENCE) -> Iterator[Stand]:
         """See :class:`bench.peers.stand.Peer`."""
         place = lab.places[self.name]
-        agent = AgentAtWork(lab, place, ObjectFiles(lab, place, services), self._options)
+        source = self._api() if self._api else ObjectFiles(lab, place, services)
+        agent = AgentAtWork(place, source, self._options)
         try:
             try:
                 agent.start(patience)

@@ -1,0 +1,1 @@
+"""The benchmark itself: that its peers do what they are compared for."""

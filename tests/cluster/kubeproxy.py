@@ -23,7 +23,7 @@ _TIMES = {
 
 
 class KubeProxy:
-    """kube-proxy in iptables mode; in step with what the API server had when the constructor returns."""
+    """kube-proxy; in step with what the API server had when the constructor returns."""
 
     def __init__(
         self,
@@ -34,12 +34,14 @@ class KubeProxy:
         *,
         dual_stack: bool = True,
         legacy: bool = False,
+        mode: str = "iptables",
         min_sync_period: str = "0s",
-        wait: float = 60,
+        log: str = "kube-proxy.log",
+        wait: float | None = 60,
     ) -> None:
-        """``wait``: seconds that the first sync may take. With ``dual_stack`` each family syncs for itself, so that
-        :meth:`synced` may mean only one of them. ``legacy``: by iptables' older way into the kernel, which takes many
-        rules far sooner."""
+        """``mode``: iptables or ipvs. ``wait``: seconds that the first sync may take; None: it is not waited for. With
+        ``dual_stack`` each family syncs for itself, so that :meth:`synced` may mean only one of them. ``legacy``: by
+        iptables' older way into the kernel, which takes many rules far sooner."""
         self.host = host
         kubeconfig: Path = server.kubeconfig
         self.program: Program = lab.start(
@@ -48,16 +50,18 @@ class KubeProxy:
             binaries.proxy,
             f"--kubeconfig={kubeconfig}",
             f"--hostname-override={NODE}",
-            "--proxy-mode=iptables",
+            f"--proxy-mode={mode}",
             f"--feature-gates=IPv6DualStack={str(dual_stack).lower()}",
             f"--iptables-min-sync-period={min_sync_period}",
+            f"--ipvs-min-sync-period={min_sync_period}",
             "--conntrack-max-per-core=0",
             "--conntrack-min=0",
             "--conntrack-tcp-timeout-established=0",
             "--conntrack-tcp-timeout-close-wait=0",
-            log="kube-proxy.log",
+            log=log,
         )
-        self.program.wait_for(self.synced, "kube-proxy's first sync", timeout=wait)
+        if wait is not None:
+            self.program.wait_for(self.synced, "kube-proxy's first sync", timeout=wait)
 
     def last_sync(self) -> float:
         """When it last wrote all its rules, in seconds since the epoch; 0: never, or it does not say."""
@@ -99,8 +103,9 @@ def _on_path(directory: Path | None) -> list[str]:
     machine has it."""
     if directory is None:
         return []
-    directory.mkdir()
-    for family in ("iptables", "ip6tables"):
-        for purpose in ("", "-save", "-restore"):
-            (directory / f"{family}{purpose}").symlink_to("/usr/sbin/xtables-legacy-multi")
+    if not directory.exists():
+        directory.mkdir()
+        for family in ("iptables", "ip6tables"):
+            for purpose in ("", "-save", "-restore"):
+                (directory / f"{family}{purpose}").symlink_to("/usr/sbin/xtables-legacy-multi")
     return ["env", f"PATH={directory}:{os.environ['PATH']}"]

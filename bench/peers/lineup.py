@@ -1,0 +1,81 @@
+"""All peers in one lab, at work side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from .api import Api
+from .kubeproxy import IPVS, LEGACY, NFT, KubeProxies
+from .lab import PeerLab
+from .nftables import Nftables
+from .stand import PATIENCE, Peer, Stand, TooSlow
+from .straight import EmptyProgram, NoProxy
+from .tcnat import Tcnat
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """Who is at work, in the order of the line-up, and who did not load its Services in time."""
+
+    stands: tuple[Stand, ...]
+    too_slow: tuple[TooSlow, ...]
+
+
+class LineUp:
+    """Peers and their lab, between entering and leaving ``with``.
+
+    With ``cluster``, tcnat and the kube-proxies follow one API server; without it tcnat has its objects in files, and
+    there is no kube-proxy. ``ipvs``: for kernels that have it. ``only``: those of these names.
+    """
+
+    def __init__(self, *, cluster: bool, ipvs: bool = False, only: Sequence[str] = ()) -> None:
+        self._cluster = cluster
+        every: list[Peer] = [NoProxy(), EmptyProgram(), Nftables()]
+        if cluster:
+            every.append(Tcnat(api=lambda: self.api))
+            every += [KubeProxies(name, lambda: self.api) for name in (LEGACY, NFT, *([IPVS] if ipvs else []))]
+        else:
+            every.append(Tcnat())
+        self.peers = tuple(peer for peer in every if not only or peer.name in only)
+        self.lab = PeerLab([peer.name for peer in self.peers])
+
+    def __enter__(self) -> Self:
+        self.lab.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.lab.__exit__(*error)
+
+    @cached_property
+    def api(self) -> Api:
+        """The lab's API server, which is started when it is first asked for."""
+        return Api(self.lab)
+
+    def resize(self, services: int) -> None:
+        """Have the API server hold so many Services, for peers that are started one by one (:class:`Peer`)."""
+        if self._cluster:
+            self.api.resize(services)
+
+    @contextmanager
+    def at_work(self, services: int, patience: float = PATIENCE) -> Iterator[AtWork]:
+        """All peers with that many Services while the block runs. They load at the same time, so that what it says of
+        their loading is not to be compared; who takes more than ``patience`` seconds is left out."""
+        self.resize(services)
+        with ExitStack() as stack, ThreadPoolExecutor(len(self.peers)) as pool:
+            found: list[Stand | TooSlow] = list(
+                pool.map(lambda peer: _stand(peer, stack, self.lab, services, patience), self.peers)
+            )
+            stands = tuple(each for each in found if isinstance(each, Stand))
+            yield AtWork(stands, tuple(each for each in found if isinstance(each, TooSlow)))
+
+
+def _stand(peer: Peer, stack: ExitStack, lab: PeerLab, services: int, patience: float) -> Stand | TooSlow:
+    try:
+        return stack.enter_context(peer.standing(lab, services, patience))
+    except TooSlow as error:
+        return error
