@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,20 +13,18 @@ import click
 
 from tests.lab.commands import CommandFailed
 
+from .goals import MARKS
 from .loads import Load, LoadFailed, Outcome
+from .machine import machine
+from .marks import verdicts
+from .peers.lineup import AtWork, LineUp
 from .peers.stand import Stand
+from .plans import Plan, Work
+from .progress import Progress
+from .results import Results
 from .series import Measure, Series
 
 _Thing = TypeVar("_Thing")
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A load, in how many rounds, and how many seconds each of its runs takes."""
-
-    load: Load
-    rounds: int
-    seconds: float
 
 
 @dataclass(slots=True)
@@ -57,6 +55,27 @@ class _Runs:
         if failed and measure.work:
             words.append(f"{failed:,} {measure.work}s failed in {len(self.outcomes)} runs")
         return "; ".join(words)
+
+
+def compare(lineup: LineUp, plan: Plan) -> Results:
+    """Every work of the plan on all peers, with verdicts on what came of it. The line-up is the caller's to build, with
+    what answers the loads (:func:`bench.loads.servers.serving`)."""
+    series: list[Series] = []
+    with Progress(plan.runs(peer.name for peer in lineup.peers)) as progress:
+        for services, works in plan.works.items():
+            progress.stage(f"{services:,} Services: loading")
+            with lineup.at_work(services, plan.patience) as at_work:
+                series += _at_work(at_work, plan, services, works, progress)
+    measures = {measure.key: measure for work in plan.every for measure in work.load.measures}
+    return Results(machine(), list(measures.values()), series, verdicts=verdicts(plan.of(MARKS), series))
+
+
+def _at_work(at_work: AtWork, plan: Plan, services: int, works: Sequence[Work], progress: Progress) -> Iterator[Series]:
+    stands = [stand for stand in at_work.stands if plan.has(stand.name, services)]
+    yield from compared(works, stands, services, progress.step)
+    for slow in at_work.too_slow:
+        yield from without_runs(works, slow.peer, services, f"not loaded within {slow.seconds:g} s")
+        progress.skip(sum(work.rounds for work in works))
 
 
 def order(things: Sequence[_Thing], number: int) -> list[_Thing]:

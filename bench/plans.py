@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from .comparison import Work
-from .loads import HTTP_SHORT, LOADS
+from .loads import LOADS, Load
 from .loads.bulk import BULK_EIGHT, BULK_ONE
 from .loads.datagrams import DATAGRAMS
 from .loads.dns import DNS_QUERIES
 from .loads.first import FIRST_CONNECT, FIRST_DATAGRAM
-from .loads.http import HTTP_KEPT, HTTP_SHORT_AWAY
+from .loads.http import HTTP_KEPT, HTTP_SHORT, HTTP_SHORT_AWAY
+from .marks import Mark
+from .peers.straight import EMPTY_PROGRAM
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A load, in how many rounds, and how many seconds each of its runs takes."""
+
+    load: Load
+    rounds: int
+    seconds: float
+
 
 _SHORT = Work(HTTP_SHORT, rounds=7, seconds=2)
 _NEW_FLOWS = (_SHORT, Work(FIRST_CONNECT, 5, 1), Work(DNS_QUERIES, 5, 1))
@@ -35,9 +46,28 @@ class Plan:
     """Seconds that peers may take to load their Services."""
 
     @property
-    def runs(self) -> int:
-        """How many runs each peer makes."""
-        return sum(work.rounds for works in self.works.values() for work in works)
+    def every(self) -> Iterator[Work]:
+        """All works, one after the other."""
+        return (work for works in self.works.values() for work in works)
+
+    def has(self, peer: str, services: int) -> bool:
+        """Whether a peer is compared with that many Services: one that the number cannot matter to only with the first,
+        but for the one that every other is compared with."""
+        return peer != EMPTY_PROGRAM or services == next(iter(self.works))
+
+    def of(self, marks: Iterable[Mark]) -> list[Mark]:
+        """Those marks that are for its numbers of Services."""
+        return [mark for mark in marks if {mark.services, mark.than} - {0} <= self.works.keys()]
+
+    def runs(self, peers: Iterable[str]) -> int:
+        """How many runs these peers make."""
+        return sum(
+            work.rounds
+            for peer in peers
+            for services, works in self.works.items()
+            if self.has(peer, services)
+            for work in works
+        )
 
 
 FULL = Plan({10: _EVERY, 1000: (_SHORT,), 5000: _NEW_FLOWS, 50000: _EVERY}, patience=600)

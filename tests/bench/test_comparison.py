@@ -9,10 +9,13 @@ from typing import cast
 
 import pytest
 
-from bench.comparison import Work, compared, order, without_runs
+from bench.comparison import compared, order, without_runs
+from bench.goals import MARKS
 from bench.loads import LOADS, Load, LoadFailed, Outcome
 from bench.peers.stand import Stand
-from bench.series import Measure, Series
+from bench.peers.straight import EMPTY_PROGRAM
+from bench.plans import FULL, QUICK, Plan, Work
+from bench.series import NO_PROXY, Measure, Series
 from tests.lab.commands import CommandFailed
 
 RATE = Measure("rate", "requests a second", "requests/s", work="request")
@@ -103,3 +106,25 @@ def test_no_two_measures_have_the_same_key() -> None:
     keys = [measure.key for load in LOADS for measure in load.measures]
     assert len(keys) == len(set(keys))
     assert len({load.name for load in LOADS}) == len(LOADS)
+
+
+@pytest.mark.parametrize("plan", [FULL, QUICK], ids=["full", "quick"])
+def test_a_plan_has_every_load_with_the_fewest_services(plan: Plan) -> None:
+    fewest = min(plan.works)
+    assert {work.load.name for work in plan.works[fewest]} == {load.name for load in LOADS}
+    assert plan.has(EMPTY_PROGRAM, fewest)
+    assert all(plan.has(NO_PROXY, services) for services in plan.works)
+
+
+def test_runs_are_counted_as_they_are_made() -> None:
+    work = Work(Load("made up", (RATE,), lambda stand, seconds: Outcome({}, 0.0)), 3, 1.0)
+    plan = Plan({10: (work, work), 1000: (work,)}, patience=1)
+    assert plan.runs(["a"]) == 9
+    assert plan.runs(["a", EMPTY_PROGRAM]) == 15
+
+
+def test_verdicts_are_on_measures_that_there_are() -> None:
+    keys = {measure.key for load in LOADS for measure in load.measures}
+    assert {mark.measure for mark in MARKS} <= keys
+    measured = {(work.load.measures[0].key, services) for services, works in FULL.works.items() for work in works}
+    assert {(mark.measure, mark.services) for mark in MARKS if mark.measure.endswith("_rate")} <= measured
