@@ -27,6 +27,7 @@ demo-clean: ## Remove the lab that KEEP=1 left
 
 .PHONY: test
 test: setup ## Run every test that ends soon; ARGS="-k name" for some of them
+	@scripts/install-packages drawing
 	@$(PYTEST) -m "not slow and not cluster" -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-long

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from tcnat import __version__
@@ -25,9 +26,10 @@ _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 
 
 def machine() -> dict[str, str]:
-    """Kernel, CPU, cores, memory, and versions of tcnat and of all tools that are there."""
+    """The day, kernel, CPU, cores, memory, and versions of tcnat and of all tools that are there."""
     versions = {name: version(words) for name, words in _VERSIONS.items()}
     return {
+        "date": date.today().isoformat(),
         "kernel": platform.release(),
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),
