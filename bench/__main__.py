@@ -1,56 +1,97 @@
-"""``make bench``: measure, print, and keep the figures as JSON."""
+"""``make bench``: measure, print, and keep the results as JSON."""
 
 from __future__ import annotations
 
-import json
-import platform
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import click
 
-from . import agent, bundle, devices, kubernetes, programs, replay, traffic
+from . import agent, bundle, devices, kubernetes, programs, replay
+from .comparison import compare
 from .figures import Figure, table
+from .loads.servers import serving
+from .machine import machine
+from .peers.lineup import LineUp
+from .peers.nftables import NFTABLES
+from .peers.tcnat import TCNAT_NAME
+from .plans import FULL, QUICK
+from .results import QUICK_REPORT, REPORT, Results, add
+from .series import NO_PROXY
+from .tables import comparison, marks
 
-PARTS = ["agent", "changes", "kubernetes", "traffic", "devices", "replay", "programs", "bundle"]
-REPORT = Path("build/bench.json")
+Part = Callable[[], Results]
 
 
 @click.command()
-@click.option("--runs", default=5, show_default=True, help="Runs of each measurement.")
-@click.option("--seconds", default=4.0, show_default=True, help="Seconds of each load.")
-@click.option("--only", type=click.Choice(PARTS), multiple=True)
-def main(runs: int, seconds: float, only: tuple[str, ...]) -> None:
-    """Measure tcnat on this machine: medians of several runs, ratios where another way of doing it can be paired."""
-    parts: dict[str, Callable[[], list[Figure]]] = {
-        "agent": lambda: agent.starts(runs),
-        "changes": lambda: [agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)],
-        "kubernetes": lambda: kubernetes.figures(runs),
-        "traffic": lambda: traffic.compare(runs, seconds),
-        "devices": lambda: devices.attaching(runs),
-        "replay": lambda: replay.figures(runs),
-        "bundle": lambda: bundle.figures(runs),
-    }
-    figures: list[Figure] = []
-    if not only or "programs" in only:
-        text, most = programs.sizes()
-        click.echo(text + "\n")
-        figures.append(Figure("instructions of the largest program", "", (most,), at_most=programs.MOST_INSTRUCTIONS))
-    for name, measure in parts.items():
-        if only and name not in only:
-            continue
+@click.option("--runs", default=5, show_default=True, help="Runs of each measurement that is no comparison.")
+@click.option("--quick", is_flag=True, help="The comparison alone, without Kubernetes, in three minutes.")
+@click.option("--only", multiple=True, metavar="PART", help="A part of it; --only '' tells which there are.")
+def main(runs: int, quick: bool, only: tuple[str, ...]) -> None:
+    """Measure tcnat on this machine: medians of several runs, beside the same of others where there are any."""
+    parts = _quick() if quick else _parts(runs)
+    if strange := set(only) - parts.keys():
+        raise click.BadParameter(f"no part {', '.join(map(repr, strange))}; there are: {', '.join(parts)}")
+    for name in only or parts:
         began = time.monotonic()
-        if sys.stderr.isatty():
-            click.echo(f"measuring: {name} …", err=True)
-        figures += measure()
-        if sys.stderr.isatty():
-            click.echo(f"  done in {time.monotonic() - began:.0f} s", err=True)
-    click.echo(table(figures))
-    REPORT.parent.mkdir(exist_ok=True)
-    machine = {"kernel": platform.release(), "machine": platform.machine(), "python": platform.python_version()}
-    REPORT.write_text(json.dumps({"machine": machine, "figures": [each.as_dict() for each in figures]}, indent=1))
+        _tell(f"measuring: {name} …")
+        results = parts[name]()
+        results.machine = machine()
+        add(results, QUICK_REPORT if quick else REPORT)
+        _show(results)
+        _tell(f"  done in {time.monotonic() - began:.0f} s")
+
+
+def _parts(runs: int) -> dict[str, Part]:
+    return {
+        "programs": _programs,
+        "comparison": _full,
+        "agent": lambda: _of(agent.starts(runs)),
+        "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)]),
+        "kubernetes": lambda: _of(kubernetes.figures(runs)),
+        "devices": lambda: _of(devices.attaching(runs)),
+        "replay": lambda: _of(replay.figures(runs)),
+        "bundle": lambda: _of(bundle.figures(runs)),
+    }
+
+
+def _quick() -> dict[str, Part]:
+    return {"comparison": _few}
+
+
+def _full() -> Results:
+    with LineUp(cluster=True) as lineup, serving(lineup.lab):
+        return compare(lineup, FULL)
+
+
+def _few() -> Results:
+    with LineUp(cluster=False, only=(NO_PROXY, TCNAT_NAME, NFTABLES)) as lineup, serving(lineup.lab):
+        return compare(lineup, QUICK)
+
+
+def _programs() -> Results:
+    text, most = programs.sizes()
+    click.echo(text + "\n")
+    return _of([Figure("instructions of the largest program", "", (most,), at_most=programs.MOST_INSTRUCTIONS)])
+
+
+def _of(figures: Iterable[Figure]) -> Results:
+    return Results(figures=list(figures))
+
+
+def _show(results: Results) -> None:
+    if results.series:
+        click.echo(comparison(results) + "\n")
+    if results.verdicts:
+        click.echo(marks(results.verdicts) + "\n")
+    if results.figures:
+        click.echo(table(results.figures) + "\n")
+
+
+def _tell(words: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(words, err=True)
 
 
 if __name__ == "__main__":

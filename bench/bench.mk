@@ -1,8 +1,11 @@
 # Measurements. BENCH_ARGS is handed on (see: make bench BENCH_ARGS=--help).
 BENCH_ARGS ?=
 
-bench: ## Measure: memory, programming, changes, requests per second, sizes of the programs
-	@$(PYTHON) -m bench $(BENCH_ARGS)
+bench: ## Measure, some 40 minutes: traffic beside kube-proxy and others, memory, programming, changes, sizes
+	@$(PYTHON) -m bench $(BENCH_ARGS) $(ARGS)
+
+bench-quick: setup ## Measure, three minutes: traffic with 10 Services beside no proxy and nftables
+	@$(PYTHON) -m bench --quick $(BENCH_ARGS) $(ARGS)
 
 .PHONY: bench-report
 bench-report: setup ## Draw what the last make bench left: bench/report/, and the README's table

@@ -41,8 +41,8 @@ class Figure:
         if self.at_least is not None:
             mark = f"≥ {self.at_least:g}"
         verdict = {None: "", True: "reached", False: "MISSED"}[self.reached]
-        spread = f"{_short(min(self.runs))}-{_short(max(self.runs))}"
-        return self.name, _short(self.median), self.unit, spread, str(len(self.runs)), mark, verdict
+        spread = f"{short(min(self.runs))}-{short(max(self.runs))}"
+        return self.name, short(self.median), self.unit, spread, str(len(self.runs)), mark, verdict
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -50,7 +50,8 @@ class Figure:
         return {"name": self.name, "unit": self.unit, "median": self.median, "runs": list(self.runs), **marks}
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A value with three digits, or without a fraction."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

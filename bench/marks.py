@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .interval import Interval, interval
+from .interval import LEAST, Interval, interval
 from .series import Series, ratios
 
 
@@ -17,7 +17,7 @@ class Said(StrEnum):
     REACHED = "reached"
     MISSED = "missed"
     UNDECIDED = "undecided"
-    """The mark lies within the interval: these runs do not tell."""
+    """The mark lies within the interval, or there are too few runs for one: these do not tell."""
     NOT_MEASURED = "not measured"
 
 
@@ -72,6 +72,8 @@ def _verdict(mark: Mark, values: tuple[float, ...]) -> Verdict:
     ratio = interval(values)
     low = 0.0 if mark.at_least is None else mark.at_least
     high = float("inf") if mark.at_most is None else mark.at_most
+    if ratio.confidence < LEAST:
+        return Verdict(mark, ratio, Said.UNDECIDED)
     if low <= ratio.low and ratio.high <= high:
         return Verdict(mark, ratio, Said.REACHED)
     if ratio.high < low or ratio.low > high:

@@ -20,7 +20,7 @@ from .figures import Figure
 from .marks import Verdict
 from .series import Measure, Series
 
-REPORT = Path("build/bench.json")
+REPORT, QUICK_REPORT = Path("build/bench.json"), Path("build/bench-quick.json")
 SAME = ("kernel", "cpu", "cores")
 """Entries of ``machine``: what was measured where one of them is another does not belong in the same file."""
 _Thing = TypeVar("_Thing")

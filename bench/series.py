@@ -57,3 +57,8 @@ class Series:
 def ratios(series: Series, other: Series) -> tuple[float, ...]:
     """Round by round, ``series`` ÷ ``other``."""
     return tuple(own / others for own, others in zip(series.runs, other.runs, strict=False) if others)
+
+
+def cpu_ratios(series: Series, other: Series) -> tuple[float, ...]:
+    """Round by round, CPU time for a unit of work: ``series`` ÷ ``other``."""
+    return tuple(own / others for own, others in zip(series.cpu, other.cpu, strict=False) if others)

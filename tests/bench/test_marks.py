@@ -26,6 +26,7 @@ def series(peer: str, services: int, *runs: float) -> Series:
         pytest.param((104, 99, 98, 97, 106), None, 1.05, Said.UNDECIDED, id="perhaps more than"),
         pytest.param((98, 99, 101, 102, 100), 0.97, 1.03, Said.REACHED, id="the same, give or take"),
         pytest.param((106, 107, 104, 105, 105), 0.97, 1.03, Said.MISSED, id="not the same"),
+        pytest.param((95, 96, 97), 1.0, None, Said.UNDECIDED, id="too few runs"),
         pytest.param((), 1.0, None, Said.NOT_MEASURED, id="no runs"),
     ],
 )

@@ -1,0 +1,130 @@
+"""Rounds: who comes when, and what becomes of the runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import pytest
+
+from bench.comparison import compared, order, without_runs
+from bench.goals import MARKS
+from bench.loads import LOADS, Load, LoadFailed, Outcome
+from bench.peers.stand import Stand
+from bench.peers.straight import EMPTY_PROGRAM
+from bench.plans import FULL, QUICK, Plan, Work
+from bench.series import NO_PROXY, Measure, Series
+from tests.lab.commands import CommandFailed
+
+RATE = Measure("rate", "requests a second", "requests/s", work="request")
+DELAY = Measure("delay", "how long", "ms", more_is_better=False)
+
+
+@dataclass
+class Named:
+    name: str
+
+
+def stands(*names: str) -> list[Stand]:
+    return [cast(Stand, Named(name)) for name in names]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 7])
+def test_each_round_has_everybody_once_in_another_order(count: int) -> None:
+    names = [str(number) for number in range(count)]
+    rounds = [order(names, number) for number in range(2 * count)]
+    assert all(sorted(each) == names for each in rounds)
+    first = Counter(each[0] for each in rounds)
+    assert max(first.values()) - min(first.values()) <= 2
+    if count > 2:
+        followed = Counter(pair for each in rounds for pair in pairwise(each))
+        assert max(followed.values()) < len(rounds) - 1, "somebody always comes behind the same other"
+
+
+def test_an_order_is_the_same_each_time() -> None:
+    assert order("abcdef", 3) == order("abcdef", 3)
+    assert order("", 3) == []
+
+
+def test_runs_of_one_round_stand_at_one_index() -> None:
+    said: list[str] = []
+
+    def run(stand: Stand, seconds: float) -> Outcome:
+        said.append(stand.name)
+        number = float(said.count(stand.name))
+        return Outcome({"rate": number * seconds, "delay": 1 / number}, number / 10, failed=said.count("b") % 2)
+
+    ticks: list[str] = []
+    work = Work(Load("made up", (RATE, DELAY), run), rounds=3, seconds=2.0)
+    found = compared([work], stands("a", "b"), 10, ticks.append)
+    assert found[:2] == [
+        Series("rate", "a", 10, (2.0, 4.0, 6.0), (0.1, 0.2, 0.3), found[0].note),
+        Series("delay", "a", 10, (1.0, 1 / 2, 1 / 3)),
+    ]
+    assert [each.peer for each in found] == ["a", "a", "b", "b"]
+    assert found[2].note == "2 requests failed in 3 runs"
+    assert len(ticks) == 6
+    assert [sorted(said[at : at + 2]) for at in (0, 2, 4)] == [["a", "b"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (LoadFailed("wrk said no figures: nothing\nat all"), "in round 2 of 4: wrk said no figures"),
+        (CommandFailed("nsenter --net=/x wrk -c1: status 1\nunable to connect"), "in round 2 of 4: status 1"),
+        (CommandFailed("nsenter --net=/x wrk -c1: not done after 32 s"), "in round 2 of 4: not done after 32 s"),
+    ],
+)
+def test_who_fails_keeps_the_rounds_before_and_stops_nobody_else(error: Exception, said: str) -> None:
+    done = Counter[str]()
+
+    def run(stand: Stand, seconds: float) -> Outcome:
+        done[stand.name] += 1
+        if stand.name == "b" and done["b"] == 2:
+            raise error
+        return Outcome({"rate": 1.0}, 0.1)
+
+    ticks: list[str] = []
+    own, other = compared([Work(Load("made up", (RATE,), run), 4, 1.0)], stands("a", "b"), 10, ticks.append)
+    assert len(own.runs) == 4
+    assert other == Series("rate", "b", 10, (1.0,), (0.1,), said)
+    assert done == {"a": 4, "b": 2}
+    assert len(ticks) == 8
+
+
+def test_who_did_not_load_in_time_has_series_without_runs() -> None:
+    works = [Work(Load("made up", (RATE, DELAY), lambda stand, seconds: Outcome({}, 0.0)), 3, 1.0)]
+    assert without_runs(works, "slow", 50000, "too slow") == [
+        Series("rate", "slow", 50000, note="too slow"),
+        Series("delay", "slow", 50000, note="too slow"),
+    ]
+
+
+def test_no_two_measures_have_the_same_key() -> None:
+    keys = [measure.key for load in LOADS for measure in load.measures]
+    assert len(keys) == len(set(keys))
+    assert len({load.name for load in LOADS}) == len(LOADS)
+
+
+@pytest.mark.parametrize("plan", [FULL, QUICK], ids=["full", "quick"])
+def test_a_plan_has_every_load_with_the_fewest_services(plan: Plan) -> None:
+    fewest = min(plan.works)
+    assert {work.load.name for work in plan.works[fewest]} == {load.name for load in LOADS}
+    assert plan.has(EMPTY_PROGRAM, fewest)
+    assert all(plan.has(NO_PROXY, services) for services in plan.works)
+
+
+def test_runs_are_counted_as_they_are_made() -> None:
+    work = Work(Load("made up", (RATE,), lambda stand, seconds: Outcome({}, 0.0)), 3, 1.0)
+    plan = Plan({10: (work, work), 1000: (work,)}, patience=1)
+    assert plan.runs(["a"]) == 9
+    assert plan.runs(["a", EMPTY_PROGRAM]) == 15
+
+
+def test_verdicts_are_on_measures_that_there_are() -> None:
+    keys = {measure.key for load in LOADS for measure in load.measures}
+    assert {mark.measure for mark in MARKS} <= keys
+    measured = {(work.load.measures[0].key, services) for services, works in FULL.works.items() for work in works}
+    assert {(mark.measure, mark.services) for mark in MARKS if mark.measure.endswith("_rate")} <= measured
