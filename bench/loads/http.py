@@ -18,7 +18,7 @@ PATIENCE = 10
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _DONE = re.compile(r"(\d+) requests in ")
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-_LATENCY = r"^\s+{share}%\s+([\d.]+)(us|ms|s|m)$"
+_LATENCY = r"^\s+{share}%\s+([\d.]+)(us|ms|s|m) *$"
 _ERRORS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
 _REFUSED = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 

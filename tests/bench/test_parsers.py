@@ -19,6 +19,7 @@ def said(name: str) -> str:
     ("name", "figures"),
     [
         pytest.param("wrk.txt", (3705, 3613.25, 19.39, 66.80, 0), id="all went well"),
+        pytest.param("wrk-slow.txt", (1863, 901.91, 750.72, 1260, 0), id="latencies of seconds, with a blank behind"),
         pytest.param("wrk-errors.txt", (1982, 1843.65, 13.20, 259.88, 1981), id="connections that were reset"),
         pytest.param("wrk-refused.txt", (27798, 17965.17, 2.45, 284.14, 27798), id="other statuses than 200"),
     ],
