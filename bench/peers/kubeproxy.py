@@ -74,7 +74,7 @@ _numbers = itertools.count(1)
 
 
 def _clean_legacy(node: Host) -> None:
-    node.run("iptables-legacy-restore", text=_NO_RULES)
+    node.run("iptables-legacy-restore", text=_NO_RULES, timeout=PATIENCE)
 
 
 def _clean_nft(node: Host) -> None:
