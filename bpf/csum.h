@@ -36,6 +36,20 @@ struct addresses {
     struct address destination;
 };
 
+/* What other addresses add to a sum: bpf_csum_diff(), which costs more than these few instructions. */
+inline_always __u32 address_difference(struct addresses *from, struct addresses *to)
+{
+    __u32 *old = (__u32 *)from, *new = (__u32 *)to;
+    __u64 sum = 0;
+    int i;
+
+#pragma unroll
+    for (i = 0; i < 2 * ADDRESS_WORDS; i++)
+        sum += (__u64) new[i] + (__u32)~old[i];
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    return sum + (sum >> 32);
+}
+
 inline_always __u16 fold(__u64 sum)
 {
     sum = (sum & 0xffffffff) + (sum >> 32);

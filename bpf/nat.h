@@ -4,7 +4,7 @@
 #define TCNAT_NAT_H
 
 #include "types.h"
-#include "csum.h"
+#include "rewrite.h"
 #include "count.h"
 #include "frag.h"
 #include "source.h"
@@ -14,36 +14,6 @@ inline_always int changes(struct packet *p, struct flow *to)
 {
     return !same_address(&p->key.source, &to->to_source) || !same_address(&p->key.destination, &to->to_destination) ||
            p->key.source_port != to->to_source_port || p->key.destination_port != to->to_destination_port;
-}
-
-/* `to` is a copy on the stack. A later fragment has no ports and no transport checksum. */
-inline_always int rewrite(struct __sk_buff *skb, struct packet *p, struct flow *to)
-{
-    struct addresses *old = (struct addresses *)&p->key.source;
-    struct addresses *new = (struct addresses *)&to->to_source;
-    __u32 difference = bpf_csum_diff((__be32 *)old, sizeof(*old), (__be32 *)new, sizeof(*new), 0);
-    __u32 old_ports = *(__u32 *)&p->key.source_port;
-    __u32 new_ports = *(__u32 *)&to->to_source_port;
-
-    if (p->fragment != LATER_FRAGMENT) {
-        __u32 checksum = 0;
-        __u32 flags = 0;
-        if (p->key.protocol == PROTOCOL_TCP) {
-            checksum = p->transport + TCP_CHECKSUM;
-        } else if (p->key.protocol == PROTOCOL_UDP) {
-            checksum = p->transport + UDP_CHECKSUM;
-            flags = BPF_F_MARK_MANGLED_0;
-        }
-        if (checksum && bpf_l4_csum_replace(skb, checksum, 0, difference, flags | BPF_F_PSEUDO_HDR) < 0)
-            return -1;
-        if (old_ports != new_ports) {
-            if (checksum && bpf_l4_csum_replace(skb, checksum, old_ports, new_ports, flags | sizeof(new_ports)) < 0)
-                return -1;
-            if (bpf_skb_store_bytes(skb, p->transport, &new_ports, sizeof(new_ports), 0) < 0)
-                return -1;
-        }
-    }
-    return store_addresses(skb, p->network, new, difference);
 }
 
 /* Hand the packet to the client's side again; its MAC addresses swap, so that the client's device takes it. */

@@ -41,6 +41,36 @@ inline_always void read_clock(struct packet *p, struct settings *s)
     p->seconds = p->now / 1000000000ull;
 }
 
+/* What a TCP header says, of which `room` bytes are there with its data. 0, or -1 for one that is not in order. */
+inline_always int read_tcp(struct packet *p, struct tcp_header *tcp, __u32 room)
+{
+    p->tcp_header = tcp->offset >> 4 << 2;
+    if (p->tcp_header < sizeof(*tcp) || (p->fragment == WHOLE && p->tcp_header > room))
+        return -1;
+    p->key.source_port = tcp->source;
+    p->key.destination_port = tcp->destination;
+    p->tcp_flags = tcp->flags;
+    p->sequence = bpf_ntohl(tcp->sequence);
+    p->acknowledgement = bpf_ntohl(tcp->acknowledgement);
+    p->checksum = tcp->checksum;
+    return 0;
+}
+
+/* The same of a UDP header. */
+inline_always int read_udp(struct packet *p, struct udp_header *udp, __u32 room)
+{
+    __u32 length = swap16(udp->length);
+
+    if (length == 0 && room > 0xffff)
+        length = room;
+    if (length < sizeof(*udp) || (p->fragment == WHOLE && length > room))
+        return -1;
+    p->key.source_port = udp->source;
+    p->key.destination_port = udp->destination;
+    p->checksum = udp->checksum;
+    return 0;
+}
+
 /* The rest of a datagram has no transport header; the first piece must have all of it that is looked at. */
 inline_always int parse_transport(struct __sk_buff *skb, struct packet *p)
 {
@@ -50,31 +80,13 @@ inline_always int parse_transport(struct __sk_buff *skb, struct packet *p)
         struct tcp_header tcp;
         if (p->transport + sizeof(tcp) > p->end || bpf_skb_load_bytes(skb, p->transport, &tcp, sizeof(tcp)) < 0)
             return REASON_MALFORMED_TRANSPORT;
-        p->tcp_header = tcp.offset >> 4 << 2;
-        if (p->tcp_header < sizeof(tcp) || (p->fragment == WHOLE && p->tcp_header > room))
-            return REASON_MALFORMED_TRANSPORT;
-        p->key.source_port = tcp.source;
-        p->key.destination_port = tcp.destination;
-        p->tcp_flags = tcp.flags;
-        p->sequence = bpf_ntohl(tcp.sequence);
-        p->acknowledgement = bpf_ntohl(tcp.acknowledgement);
-        p->checksum = tcp.checksum;
-        return PARSED_TRANSPORT;
+        return read_tcp(p, &tcp, room) < 0 ? REASON_MALFORMED_TRANSPORT : PARSED_TRANSPORT;
     }
     if (p->key.protocol == PROTOCOL_UDP) {
         struct udp_header udp;
-        __u32 length;
         if (p->transport + sizeof(udp) > p->end || bpf_skb_load_bytes(skb, p->transport, &udp, sizeof(udp)) < 0)
             return REASON_MALFORMED_TRANSPORT;
-        length = swap16(udp.length);
-        if (length == 0 && room > 0xffff)
-            length = room;
-        if (length < sizeof(udp) || (p->fragment == WHOLE && length > room))
-            return REASON_MALFORMED_TRANSPORT;
-        p->key.source_port = udp.source;
-        p->key.destination_port = udp.destination;
-        p->checksum = udp.checksum;
-        return PARSED_TRANSPORT;
+        return read_udp(p, &udp, room) < 0 ? REASON_MALFORMED_TRANSPORT : PARSED_TRANSPORT;
     }
     if (p->key.protocol == PROTOCOL_SCTP) {
         struct tcp_header sctp; /* ports, tag, checksum, and the first byte of the first chunk where `offset` stands */
@@ -119,6 +131,7 @@ inline_always int parse_network(struct __sk_buff *skb, struct packet *p)
     p->key.source.word[0] = ip.addresses[0];
     p->key.destination.word[0] = ip.addresses[1];
     p->fragment_id = ip.id;
+    p->ip_checksum = ip.checksum;
     fragment = swap16(ip.fragment);
     if (fragment & 0x1fff)
         p->fragment = LATER_FRAGMENT;
@@ -194,40 +207,62 @@ inline_always void begin(struct __sk_buff *skb, struct packet *p, __u8 direction
     p->key.direction = direction;
 }
 
+/* An IP header that no options follow, and behind it what is looked at of the transport's. */
+struct plain_headers {
+    IP_HEADER ip;
+    union {
+        struct tcp_header tcp;
+        struct udp_header udp;
+    };
+};
+
+/* All of it that there is, in one read: a UDP packet may end before a TCP header would. A read that fails leaves zeros.
+ */
+inline_always int read_plain(struct __sk_buff *skb, struct packet *p, struct plain_headers *h)
+{
+    if (bpf_skb_load_bytes(skb, p->network, h, sizeof(*h)) >= 0)
+        return 0;
+    return bpf_skb_load_bytes(skb, p->network, h, sizeof(h->ip) + sizeof(h->udp));
+}
+
 /*
  * Read a packet that is plain: TCP or UDP, whole, with no options and no extension headers, in perfect order. All
  * others are PARSED_RARE, and parse() tells what they are.
  */
 inline_always int parse_plain(struct __sk_buff *skb, struct packet *p, __u8 direction)
 {
-    IP_HEADER ip;
-    __u32 total;
+    struct plain_headers h;
+    __u32 total, room;
 
     if (skb->protocol != bpf_htons(ETHERTYPE))
         return PARSED_NOT_OURS;
     begin(skb, p, direction);
-    if (bpf_skb_load_bytes(skb, p->network, &ip, sizeof(ip)) < 0)
+    if (read_plain(skb, p, &h) < 0)
         return PARSED_RARE;
 #if FAMILY == 4
-    total = swap16(ip.total_length);
-    if (ip.version_ihl != 0x45 || ip.fragment & bpf_htons(0x3fff))
+    total = swap16(h.ip.total_length);
+    if (h.ip.version_ihl != 0x45 || h.ip.fragment & bpf_htons(0x3fff))
         return PARSED_RARE;
-    p->key.protocol = ip.protocol;
+    p->key.protocol = h.ip.protocol;
+    p->ip_checksum = h.ip.checksum;
 #else
-    total = swap16(ip.payload_length) + sizeof(ip);
-    if ((bpf_ntohl(ip.version_class_label) >> 28) != 6)
+    total = swap16(h.ip.payload_length) + sizeof(h.ip);
+    if ((bpf_ntohl(h.ip.version_class_label) >> 28) != 6)
         return PARSED_RARE;
-    p->key.protocol = ip.next_header;
+    p->key.protocol = h.ip.next_header;
 #endif
-    if (total > p->length - p->network)
+    if (total < sizeof(h.ip) || total > p->length - p->network)
         return PARSED_RARE;
-    __builtin_memcpy(&p->key.source, ip.addresses, 2 * sizeof(struct address));
-    p->transport = p->network + sizeof(ip);
+    room = total - sizeof(h.ip);
+    __builtin_memcpy(&p->key.source, h.ip.addresses, 2 * sizeof(struct address));
+    p->transport = p->network + sizeof(h.ip);
     p->end = p->network + total;
     p->plain = 1;
-    if (p->key.protocol != PROTOCOL_TCP && p->key.protocol != PROTOCOL_UDP)
-        return PARSED_RARE;
-    return parse_transport(skb, p) == PARSED_TRANSPORT ? PARSED_TRANSPORT : PARSED_RARE;
+    if (p->key.protocol == PROTOCOL_TCP)
+        return read_tcp(p, &h.tcp, room) < 0 ? PARSED_RARE : PARSED_TRANSPORT;
+    if (p->key.protocol == PROTOCOL_UDP)
+        return read_udp(p, &h.udp, room) < 0 ? PARSED_RARE : PARSED_TRANSPORT;
+    return PARSED_RARE;
 }
 
 /* Fill *p, which the caller has zeroed. */

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from tcnat.bpf import raise_memlock
 from tcnat.bytecode import (
     ENTRIES,
     Bytecode,
+    ProgramCode,
     bcc_version,
     extract_program,
     joined_source,
@@ -59,19 +61,29 @@ def include_directories() -> list[str]:
     return [f"-I{multiarch}", "-I/usr/include"]
 
 
-def compile_family(family: Family, directory: Path) -> Bytecode:
-    """Compile both entry files for a family; bcc prints what is wrong to stderr and raises."""
+def compile_entry(
+    entry: str, names: Iterable[str], maps: Iterable[str], family: Family, directory: Path
+) -> list[ProgramCode]:
+    """Compile one entry file for a family: its functions ``names`` as programs that use ``maps``.
+
+    bcc prints what is wrong to stderr and raises.
+    """
     os.environ["BCC_KERNEL_SOURCE"] = str(directory / "shim")
     import bcc  # noqa: PLC0415 - heavy, and only here
 
-    programs = []
-    for entry in ENTRIES:
-        module = bcc.BPF(
-            text=joined_source(entry, directory),
-            cflags=[f"-DFAMILY={int(family)}", "-Wno-unknown-attributes", *include_directories()],
-        )
-        descriptors = {bcc.lib.bpf_table_fd(module.module, name.encode()): name for name in MAPS}
-        programs += [extract_program(name, module.dump_func(name), descriptors) for name in PROGRAMS[entry]]
+    module = bcc.BPF(
+        text=joined_source(entry, directory),
+        cflags=[f"-DFAMILY={int(family)}", "-Wno-unknown-attributes", *include_directories()],
+    )
+    descriptors = {bcc.lib.bpf_table_fd(module.module, name.encode()): name for name in maps}
+    return [extract_program(name, module.dump_func(name), descriptors) for name in names]
+
+
+def compile_family(family: Family, directory: Path) -> Bytecode:
+    """Compile both entry files for a family."""
+    programs = [
+        program for entry in ENTRIES for program in compile_entry(entry, PROGRAMS[entry], MAPS, family, directory)
+    ]
     return Bytecode(
         family=int(family),
         source=source_digest(family, directory),

@@ -285,9 +285,9 @@ PACKET = Struct(
         *((name, "I") for name in ("seconds", "length", "network", "transport", "end")),
         *((name, "I") for name in ("sequence", "acknowledgement", "fragment_id")),
         ("verdict", "i"),
-        ("new_flow", "H"),
-        ("unknown", "H"),
+        ("ip_checksum", "H"),
         ("checksum", "H"),
+        *((name, "B") for name in ("new_flow", "unknown")),
         *((name, "B") for name in ("tcp_flags", "tcp_header", "fragment", "link", "reason", "plain")),
     ),
 )

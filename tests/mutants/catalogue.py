@@ -18,14 +18,14 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "a port's change does not reach the checksum",
-        "nat.h",
-        "if (checksum && bpf_l4_csum_replace(skb, checksum, old_ports, new_ports, flags | sizeof(new_ports)) < 0)",
-        "if (0)",
+        "rewrite.h",
+        "return bpf_l4_csum_replace(skb, checksum, old_ports, new_ports, flags | sizeof(new_ports));",
+        "return 0;",
     ),
-    Mutant("a UDP checksum of 0 is mended", "nat.h", "flags = BPF_F_MARK_MANGLED_0;", "flags = 0;"),
+    Mutant("a UDP checksum of 0 is mended", "rewrite.h", "flags = BPF_F_MARK_MANGLED_0;", "flags = 0;"),
     Mutant(
         "an address counts as outside of the pseudo header",
-        "nat.h",
+        "rewrite.h",
         "difference, flags | BPF_F_PSEUDO_HDR)",
         "difference, flags)",
     ),
@@ -35,6 +35,13 @@ MUTANTS = (
         "if (bpf_l3_csum_replace(skb, offset + IPV4_CHECKSUM, 0, difference, 0) < 0)",
         "if (0)",
     ),
+    Mutant(
+        "a plain packet's IPv4 header checksum stays as it was",
+        "rewrite.h",
+        "c.checksum = ~fold((__u64)(__u32)~p->ip_checksum + difference);",
+        "c.checksum = p->ip_checksum;",
+    ),
+    Mutant("a carry is lost from the addresses' difference", "csum.h", "return sum + (sum >> 32);", "return sum;"),
     Mutant("a flow lives a second less than its time", "flow.h", "(now - seen) > (", "(now - seen) >= ("),
     Mutant("flows never expire", "flow.h", "return (__s32)(now - seen) > (__s32)timeout;", "return 0;"),
     Mutant("any RST closes", "flow.h", "return p->sequence - other->ack < RST_WINDOW;", "return 1;"),

@@ -3,19 +3,25 @@ what came in."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from tests.packets.harness import Harness
-from tests.packets.table import IPV4_ONLY, IPV6_ONLY, Row, Step, forwarded, play, reversed_, table
+from tests.packets.table import IPV4_ONLY, IPV6_ONLY, Endpoints, Row, Services, Step, forwarded, play, reversed_, table
 from tests.packets.talks import from_dns, from_web, to_dns, to_web
 from tests.packets.wire import CLIENT_PORT, Wire
+from tests.packets.world import TCP as TCP_NUMBER
+from tests.packets.world import WEB, Endpoint, FrontEnd
 
 FORTY_BYTES_OF_OPTIONS = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1, 2)), ("WScale", 7), ("NOP", None)] + [
     ("NOP", None)
 ] * 20
 WRONG_BY = 0x1234
+NEIGHBOUR = 100
+"""An endpoint's id."""
 
 
 def built(packet: Packet) -> Packet:
@@ -98,6 +104,15 @@ def with_options(w: Wire) -> list[Step]:
     return [step, from_web(w, "SA", options=FORTY_BYTES_OF_OPTIONS)]
 
 
+def difference_that_carries_twice(w: Wire) -> list[Step]:
+    """The front end's address and the backend's differ by 1 in their first byte: in sums of 32-bit words, taken as a
+    little-endian machine has them, the carry of the first folding makes another."""
+    first, *others = ip_address(w.web_vip).packed
+    backend = str(ip_address(bytes((first + 1, *others))))
+    front_end = FrontEnd(w.web_vip, 80, TCP_NUMBER, (NEIGHBOUR,), WEB)
+    return [Endpoints((Endpoint(NEIGHBOUR, backend, 8080),)), Services((front_end,)), to_web(w, "S", backend=backend)]
+
+
 ROWS = [
     Row("a TCP segment's checksum follows its address and port", lambda w: [to_web(w, "S"), from_web(w, "SA")]),
     Row("a UDP datagram's checksum follows its address and port", lambda w: [to_dns(w), from_dns(w)]),
@@ -127,6 +142,7 @@ ROWS = [
     Row("a UDP reply's sum that comes out as 0 is sent as 0xffff", udp_reply_sum_of_zero),
     Row("a UDP sum that came in as 0xffff, meaning 0, goes out right", udp_sum_that_was_zero),
     Row("a TCP sum that comes out as 0 is sent as 0", tcp_sum_of_zero),
+    Row("a difference of addresses that carries twice", difference_that_carries_twice),
     Row("a TCP checksum that was wrong stays wrong by as much", wrong_transport_checksum),
     Row("a UDP reply's checksum that was wrong stays wrong by as much", wrong_udp_checksum),
     Row("an IPv4 header checksum that was wrong stays wrong by as much", wrong_header_checksum, IPV4_ONLY),
