@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from ..figures import Figure
 from ..series import NO_PROXY, Measure
+from .looks import look
 from .outcome import Outcome
-from .panels import Lines
-from .pictures import Picture, lines, peer_bars, tails
-from .pictures import bars as drawn_bars
+from .panels import Bars, Chosen, Lines
+from .pictures import Picture, bars, lines, tails
 from .tables import Table, of_figures, of_measure
 
 _TAIL = re.compile(r"^(?P<stem>.+)_(p50|p99|p999)$")
@@ -45,32 +45,62 @@ def chapters(outcome: Outcome) -> list[Chapter]:
     return made
 
 
-def _rates(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
-    sized = [each for each in measures if any(outcome.sizes(each))]
-    relative = [Lines(each, bare(each), "÷ no proxy", lambda cell: cell.to_limit, relative=True) for each in sized]
-    costs = [
-        Lines(each, bare(each), f"CPU time per {each.work} ÷ no proxy", lambda cell: cell.cpu_to_limit, relative=True)
-        for each in sized
-        if any(cell.cpu_to_limit for cell in outcome.cells(each))
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is drawn of a measure: which of its numbers, and what is written at their axis."""
+
+    label: Callable[[Measure], str]
+    chosen: Chosen
+    relative: bool = False
+
+
+RATE = View(lambda _: "÷ no proxy", lambda cell: cell.to_limit, relative=True)
+CPU = View(lambda measure: f"CPU time per {measure.work} ÷ no proxy", lambda cell: cell.cpu_to_limit, relative=True)
+VALUE = View(lambda measure: measure.unit, lambda cell: cell.value)
+
+
+def _drawn(
+    name: str, alt: str, caption: str, measures: Sequence[Measure], view: View, outcome: Outcome
+) -> list[Picture | None]:
+    """Measures against the number of Services; bars of those that were made with one number of them."""
+    there = [each for each in measures if any(view.chosen(cell) for cell in outcome.cells(each))]
+    many = [each for each in there if len(outcome.sizes(each)) > 1]
+    few = [(each, outcome.sizes(each)[0]) for each in there if each not in many]
+    sizes = {size for _, size in few}
+    with_them = "".join(f" With {size:,} Services." for size in sizes if size and len(sizes) == 1)
+    panels = [Lines(each, bare(each), view.label(each), view.chosen, view.relative) for each in many]
+    return [
+        lines(name, f"{alt} against the number of Services; a line for each peer.", caption, panels, outcome),
+        bars(
+            f"{name}-bars",
+            f"{alt}; a bar for each peer.",
+            caption + with_them,
+            [_bars(each, size, view, outcome, several=len(sizes) > 1) for each, size in few],
+        ),
     ]
-    pictures = (
-        lines(
-            "rates",
-            "Rates as ratios to no proxy against the number of Services; a panel for a load, a line for a peer.",
-            "How much gets through, ÷ no proxy. Higher is better; strokes reach from the least to the greatest round.",
-            relative,
-            outcome,
-        ),
-        lines(
-            "cpu",
-            "CPU time as ratios to no proxy against the number of Services; a panel for a load, a line for a peer.",
-            "What that costs: CPU time of the whole machine for one unit of work, ÷ no proxy. Lower is better. It is "
-            "steadier than rates are.",
-            costs,
-            outcome,
-        ),
+
+
+def _bars(measure: Measure, size: int, view: View, outcome: Outcome, several: bool) -> Bars:
+    """A bar for each peer of one measure with one number of Services, one of ``several`` numbers in the picture."""
+    peers = [peer for peer in outcome.peers(measure) if not (view.relative and peer == NO_PROXY)]
+    cells = [outcome.cell(measure, peer, size) for peer in peers]
+    title = bare(measure) + (f", {size:,} Services" if size and several else "")
+    colours = [look(peer, outcome.everyone).colour for peer in peers]
+    values = [view.chosen(cell) if cell else None for cell in cells]
+    return Bars(title, view.label(measure), peers, values, colours, [(1.0, "")] * view.relative)
+
+
+def _rates(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
+    through = "How much gets through, ÷ no proxy. Higher is better; strokes reach from the least to the greatest round."
+    costs = (
+        "What that costs: CPU time of the whole machine for one unit of work, ÷ no proxy. Lower is better. It is "
+        "steadier than rates are."
     )
-    words = "Clients on the node, backends on the node, and between them what the peer does."
+    pictures = [
+        *_drawn("rates", "Rates as ratios to no proxy", through, measures, RATE, outcome),
+        *_drawn("cpu", "CPU time as ratios to no proxy", costs, measures, CPU, outcome),
+    ]
+    words = "Clients on the node, backends on the node or on another one, and between them what the peer does."
     return Chapter("rates", "Throughput, and what it costs", words, _there(pictures), _tables(measures, outcome))
 
 
@@ -83,8 +113,9 @@ def _latency(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
     pictures = [
         tails(
             f"latency-{re.sub(r'[^a-z0-9]+', '-', stem.lower()).strip('-')}",
-            f"{bare(own[0])}: median and tail of each peer's times, one panel for each number of Services.",
-            f"{bare(own[0])}. Further left is better; dashed lines are those of no proxy.",
+            f"{bare(own[0])}: median and tail of each peer's times, a panel for each number of Services.",
+            "Further left is better. Dashed lines are no proxy's; pale bars reach from the least to the greatest run.",
+            bare(own[0]),
             own,
             outcome,
         )
@@ -95,41 +126,22 @@ def _latency(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
 
 
 def _memory(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
-    picture = lines(
-        "memory",
-        "Memory against the number of Services, one line for each peer, logarithmic axes.",
-        "Lower is better. Both axes are logarithmic.",
-        _plain(measures, outcome),
-        outcome,
-    )
+    pictures = _drawn("memory", "Memory", "Lower is better. Axes are logarithmic.", measures, VALUE, outcome)
     words = "What the process holds that follows the cluster, and what the kernel holds for the maps or rules."
-    return Chapter("memory", "Memory", words, _there([picture]), _tables(measures, outcome))
+    return Chapter("memory", "Memory", words, _there(pictures), _tables(measures, outcome))
 
 
 def _control(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
-    picture = lines(
-        "control",
-        "Times of the control plane against the number of Services, one line for each peer, logarithmic axes.",
-        "Lower is better for times, higher for rates. Both axes are logarithmic.",
-        _plain(measures, outcome),
-        outcome,
-    )
+    caption = "Lower is better for times, higher for rates. Axes are logarithmic."
+    pictures = _drawn("control", "Times of the control plane", caption, measures, VALUE, outcome)
     words = "How long it takes until the kernel does what the cluster says, and what that costs."
-    return Chapter("control", "Control plane", words, _there([picture]), _tables(measures, outcome))
+    return Chapter("control", "Control plane", words, _there(pictures), _tables(measures, outcome))
 
 
 def _restarts(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
-    panels = [
-        peer_bars(each, size, each.title + (f", {size:,} Services" if size else ""), outcome)
-        for each in measures
-        for size in outcome.sizes(each)
-    ]
-    picture = drawn_bars(
-        "restarts",
-        "Requests that failed during rolling restarts, one bar for each peer.",
-        "Lower is better.",
-        panels,
-    )
+    panels = [_bars(each, size, VALUE, outcome, several=True) for each in measures for size in outcome.sizes(each)]
+    alt = "Requests that failed during rolling restarts; a bar for each peer."
+    picture = bars("restarts", alt, "Lower is better.", panels)
     words = "Backends go and come again one after the other, under load."
     return Chapter("restarts", "Rolling restarts", words, _there([picture]), _tables(measures, outcome))
 
@@ -141,11 +153,6 @@ def _others(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
 def _own(figures: Sequence[Figure]) -> Chapter:
     words = "Figures of tcnat alone, without a peer to compare them with."
     return Chapter("own", "tcnat’s own figures", words, (), (of_figures("Figures", figures),))
-
-
-def _plain(measures: Sequence[Measure], outcome: Outcome) -> list[Lines]:
-    sized = [each for each in measures if any(outcome.sizes(each))]
-    return [Lines(each, each.title, each.unit, lambda cell: cell.value) for each in sized]
 
 
 def _tables(measures: Sequence[Measure], outcome: Outcome) -> tuple[Table, ...]:
@@ -163,7 +170,8 @@ def _stem(measure: Measure) -> str:
 
 def bare(measure: Measure) -> str:
     """A measure's title without what its picture says anyway: that it is a rate, or which part of the latency."""
-    return re.sub(r"(: rate|: median latency|: latency, [\d.]+ %)$", "", measure.title)
+    title = re.sub(r"(: rate|: median latency|: latency, (median|[\d.]+ %))$", "", measure.title)
+    return title[:1].upper() + title[1:]
 
 
 def _is_rate(measure: Measure, outcome: Outcome) -> bool:

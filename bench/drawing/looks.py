@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from ..series import NO_PROXY
 
 OURS = "tcnat"
+EMPTY = "empty tc program"
+UNCHANGING = (EMPTY,)
+"""Peers to which the number of Services cannot matter. No proxy is not among them: it is measured beside each peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ _LOOKS = {
     "kube-proxy IPVS": Look("#cc79a7", "v", size=6.5),
     "kube-proxy iptables-legacy": Look("#d55e00", "^", size=6.5),
     "kube-proxy iptables-nft": Look("#e69f00", "P", size=7.0),
-    "empty tc program": Look("#b0b0b0", "h", ":"),
+    EMPTY: Look("#b0b0b0", "h", ":"),
 }
 _OTHERS = (Look("#7a5c00", "X"), Look("#004b73", "*"), Look("#8c3f73", "<"), Look("#00563f", ">"))
 

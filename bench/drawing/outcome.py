@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from ..results import Results
-from ..series import NO_PROXY, Measure, Series, ratios
-from .looks import OURS, in_order
-
-TALKED_OF = 1e6
-"""CPU time is shown in microseconds."""
+from ..series import NO_PROXY, Measure, Series, cpu_ratios, ratios
+from .looks import OURS, UNCHANGING, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +29,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One peer with one number of Services. What could not be measured is None; ``note`` may say why.
+    """One peer with one number of Services. What could not be measured is None; ``note`` may say why, or what has to be
+    known of what was measured.
 
-    ``cpu``: microseconds of all CPUs together for one unit of the measure's work. ``to_limit``: ÷ "no proxy", round by
+    ``cpu``: seconds of all CPUs together for one unit of the measure's work. ``to_limit``: ÷ "no proxy", round by
     round. ``ahead``: how much better tcnat is, above 1 where it is better, whichever way the measure is good.
     """
 
@@ -87,9 +85,9 @@ class Outcome:
             services,
             own.note,
             Spread.of(own.runs),
-            Spread.of([each * TALKED_OF for each in own.cpu]),
+            Spread.of(own.cpu),
             Spread.of(ratios(own, limit)) if limit else None,
-            Spread.of(ratios(_cpu(own), _cpu(limit))) if limit else None,
+            Spread.of(cpu_ratios(own, limit)) if limit else None,
             _ahead(measure, ours, own) if ours and peer != OURS else None,
         )
 
@@ -100,16 +98,17 @@ class Outcome:
         )  # fmt: skip
         return [each for each in all_of_them if each]
 
+    def awaited(self, measure: Measure, peer: str, services: int) -> bool:
+        """Whether there is to be a cell: each peer has one for each number of Services, unless the number cannot matter
+        to the peer. Then the bench measures it once."""
+        return peer not in UNCHANGING or self.cell(measure, peer, services) is not None
+
     def along(self, measure: Measure, peer: str) -> list[Cell]:
         """One peer's cells, by growing number of Services."""
         return [each for each in self.cells(measure) if each.peer == peer]
 
     def _series(self, measure: Measure, peer: str, services: int) -> Series | None:
         return self._found.get((measure.key, peer, services)) or self._found.get((measure.key, peer, 0))
-
-
-def _cpu(series: Series) -> Series:
-    return replace(series, runs=series.cpu)
 
 
 def _ahead(measure: Measure, ours: Series, other: Series) -> Spread | None:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..marks import Said
 from ..series import NO_PROXY, Measure
 from .chapters import bare, chapters
-from .looks import KNOWN
+from .looks import KNOWN, UNCHANGING
 from .outcome import Outcome
 from .panels import Lines
 from .pictures import Picture, lines
@@ -111,7 +111,7 @@ def sorted_machine(machine: dict[str, str]) -> list[tuple[str, str]]:
 def _headline(outcome: Outcome) -> tuple[Measure, Picture] | None:
     """Requests per second against the number of Services, for the README; the first measure of requests is meant."""
     for measure in outcome.results.measures:
-        if measure.unit == "requests/s" and NO_PROXY in outcome.peers(measure) and any(outcome.sizes(measure)):
+        if measure.unit == "requests/s" and NO_PROXY in outcome.peers(measure) and len(outcome.sizes(measure)) > 1:
             panel = Lines(measure, bare(measure), "requests/s ÷ no proxy", lambda cell: cell.to_limit, True, named=True)
             alt = f"{bare(measure)}: requests per second ÷ no proxy, against the number of Services, a line for a peer."
             picture = lines(HEADLINE, alt, "", [panel], outcome)
@@ -123,6 +123,8 @@ def _block(outcome: Outcome, measure: Measure, picture: Picture, folder: str) ->
     sizes = outcome.sizes(measure)
     rows = []
     for peer in outcome.peers(measure):
+        if peer in UNCHANGING:
+            continue
         cells = [outcome.cell(measure, peer, size) for size in sizes]
         texts = tuple(
             ratios(cell.to_limit) if cell and cell.to_limit else (cell and cell.note) or NOT_MEASURED for cell in cells

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.ticker import FuncFormatter
 
 from ..series import NO_PROXY, Measure
-from .looks import OURS, Look, look
+from .looks import OURS, UNCHANGING, Look, look
 from .outcome import Cell, Outcome, Spread
 from .style import FAINT, INK, PALE, TAIL, along_services, line, logarithmic
 from .wording import number
@@ -45,7 +46,7 @@ class Lines:
     def draw(self, axes: Axes, outcome: Outcome) -> None:
         """Draw all peers of the measure."""
         peers = outcome.peers(self.measure)
-        lines = {peer: self._points(outcome, peer) for peer in peers if not (self.relative and peer == NO_PROXY)}
+        lines = {peer: self._points(outcome, peer) for peer in peers if peer not in self.left_out}
         along_services(axes, outcome.sizes(self.measure))
         for at, (peer, points) in enumerate(lines.items()):
             self._line(axes, points, look(peer, outcome.everyone), _aside(at, len(lines), APART))
@@ -58,6 +59,11 @@ class Lines:
         axes.set_xlabel("Services")
         if self.named:
             name_ends(axes, {peer: points[-1] for peer, points in lines.items() if points}, self.relative)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Peers without a line: what is a line across, and in a picture of names what has nothing but a beginning."""
+        return (NO_PROXY,) * self.relative + UNCHANGING * self.named
 
     def _points(self, outcome: Outcome, peer: str) -> list[tuple[int, Spread]]:
         cells = ((cell.services, self.chosen(cell)) for cell in outcome.along(self.measure, peer))
@@ -127,6 +133,7 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[int, Spread]], limit: bool) -
                 words[peer], (axes.get_xlim()[1] if last else services * 1.25, place), (6, 0),
                 textcoords="offset points", va="center", annotation_clip=False,
                 fontweight="bold" if peer == OURS else "normal",
+                color=[0.65 * part for part in to_rgb(look(peer, ends).colour)],
             )  # fmt: skip
 
 
@@ -208,7 +215,15 @@ class Bars:
                 continue
             axes.barh(row, each.median, height=0.62, color=colour, zorder=2)
             axes.hlines(row, each.low, each.high, color=INK, lw=1, zorder=3)
-            axes.text(max(each.high, each.median) + greatest * 0.012, row, number(each.median), va="center", fontsize=8)
+            axes.text(
+                max(each.high, each.median) + greatest * 0.012,
+                row,
+                number(each.median),
+                va="center",
+                fontsize=8,
+                bbox=_BARE,
+                zorder=5,
+            )
         for at, words in self.marks:
             axes.axvline(at, color=INK, lw=0.9, ls=(0, (4, 3)), zorder=4)
             axes.annotate(
@@ -220,5 +235,5 @@ class Bars:
         axes.set_xlim(0, greatest * 1.1)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=FAINT)
-        axes.set_title(self.title)
+        axes.set_title(textwrap.fill(self.title, TITLE_WIDTH))
         axes.set_xlabel(self.label)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from ..series import Measure
-from .looks import look
 from .outcome import Outcome
 from .panels import Bars, Lines, Tails
 from .style import LEGEND_COLUMNS, PALE, WIDTH, legend, percentiles, styled, written
@@ -79,8 +78,10 @@ def _and(sizes: Sequence[int]) -> str:
     return " and ".join(services(each) for each in sizes)
 
 
-def tails(name: str, alt: str, caption: str, measures: Sequence[Measure], outcome: Outcome) -> Picture | None:
-    """The percentiles of one thing, ``measures``, for each number of Services."""
+def tails(
+    name: str, alt: str, caption: str, title: str, measures: Sequence[Measure], outcome: Outcome
+) -> Picture | None:
+    """The percentiles of one thing, ``title``, for each number of Services."""
     cells = [cell for measure in measures for cell in outcome.cells(measure)]
     values = [cell.value for cell in cells if cell.value and cell.value.low > 0]
     if not values:
@@ -90,16 +91,16 @@ def tails(name: str, alt: str, caption: str, measures: Sequence[Measure], outcom
     columns = min(2, len(sizes))
     rows = math.ceil(len(sizes) / columns)
     with styled(name):
-        height = 0.3 + rows * (0.95 + 0.33 * len(peers))
+        height = 0.35 + rows * (0.95 + 0.33 * len(peers))
         figure = Figure(figsize=(WIDTH, height))
         for at, size in enumerate(sizes, start=1):
             axes = figure.add_subplot(rows, columns, at)
-            title = f"{services(size)} Services" if size else "Any number of Services"
-            Tails(measures, size, title, measures[0].unit).draw(axes, outcome, peers, limits)
+            where = f"{services(size)} Services" if size else "Any number of Services"
+            Tails(measures, size, where, measures[0].unit).draw(axes, outcome, peers, limits)
             if (at - 1) % columns:
                 axes.set_yticklabels([])
-        percentiles(figure, len(measures))
-        figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / height), pad=0.5, h_pad=1.4, w_pad=1.4)
+        percentiles(figure, title, len(measures))
+        figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height), pad=0.5, h_pad=1.4, w_pad=1.4)
         return Picture(name, written(figure, name), alt, caption)
 
 
@@ -116,13 +117,3 @@ def bars(name: str, alt: str, caption: str, panels: Sequence[Bars], columns: int
             panel.draw(figure.add_subplot(rows, columns, at))
         figure.tight_layout(pad=0.5, h_pad=1.6, w_pad=2)
         return Picture(name, written(figure, name), alt, caption)
-
-
-def peer_bars(measure: Measure, size: int, title: str, outcome: Outcome) -> Bars:
-    """A bar for each peer of one measure with one number of Services."""
-    peers = outcome.peers(measure)
-    cells = [outcome.cell(measure, peer, size) for peer in peers]
-    return Bars(
-        title, measure.unit, peers, [cell.value if cell else None for cell in cells],
-        [look(peer, outcome.everyone).colour for peer in peers],
-    )  # fmt: skip

@@ -88,14 +88,15 @@ def legend(figure: Figure, peers: Iterable[str], everyone: Iterable[str]) -> Non
     )  # fmt: skip
 
 
-def percentiles(figure: Figure, count: int) -> None:
-    """What the first so many markers of a tail are, above the panels."""
+def percentiles(figure: Figure, title: str, count: int) -> None:
+    """What it is, and what the first so many markers of a tail are, above the panels."""
+    figure.text(0.008, 1 - 0.07 / figure.get_figheight(), title, fontsize=11, fontweight="bold", va="top")
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=INK, mfc=INK if filled else "white", ms=6, label=label)
         for marker, filled, label in TAIL[:count]
     ]
     figure.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncol=3, handlelength=1, borderaxespad=0.2
+        handles=handles, loc="upper right", bbox_to_anchor=(1.0, 1.0), ncol=3, handlelength=1, borderaxespad=0.2
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,6 +14,8 @@ from .outcome import Cell, Outcome, Spread
 from .wording import NOTHING, number, ratio, services, spread
 
 NOT_MEASURED = "not measured"
+SHORT = 0.1
+"""CPU time of one unit of work in seconds: what is shorter is told in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,47 +47,41 @@ class Table:
 
 def of_measure(measure: Measure, outcome: Outcome) -> Table:
     """A measure, peer by peer for each number of Services, with the columns that it has anything in."""
-    rows = [(size, peer, outcome.cell(measure, peer, size)) for size in outcome.sizes(measure) for peer in
-            outcome.peers(measure)]  # fmt: skip
-    cells = [cell for _, _, cell in rows if cell]
-    counts = {cell.value.runs for cell in cells if cell.value}
-    columns = [column for column in _COLUMNS if column.always or any(column.text(cell) for cell in cells)]
-    if len(counts) == 1:
-        columns.remove(_RUNS)
-    heads = [column.head.format(unit=measure.unit, work=measure.work or "unit") for column in columns]
     grouped = any(outcome.sizes(measure))
-    return Table(
-        measure.title + (f" ({of_runs(counts.pop())})" if len(counts) == 1 else ""),
-        ("Peer", *heads),
-        tuple(_row(services(size) if grouped else "", peer, cell, columns, outcome) for size, peer, cell in rows),
-        "Services" if grouped else "",
-    )
+    found = [
+        (size, peer, outcome.cell(measure, peer, size))
+        for size in outcome.sizes(measure)
+        for peer in outcome.peers(measure)
+        if outcome.awaited(measure, peer, size)
+    ]
+    cells = [cell for _, _, cell in found if cell and cell.value]
+    columns = [column for column in _columns(measure, cells) if any(column.text(cell) for cell in cells)]
+    rows = [_row(services(size) if grouped else "", peer, cell, columns, outcome) for size, peer, cell in found]
+    counts = {cell.value.runs for cell in cells if cell.value}
+    title = measure.title + (f" ({of_runs(counts.pop())})" if len(counts) == 1 else "")
+    return Table(title, ("Peer", *[column.head for column in columns]), tuple(rows), "Services" if grouped else "")
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     head: str
-    pick: str
-    write: str
-    always: bool = False
-
-    def text(self, cell: Cell) -> str:
-        """What stands in the cell; empty if there is nothing."""
-        value: Spread | None = getattr(cell, self.pick)
-        if value is None:
-            return ""
-        return {"runs": str(value.runs), "ratio": ratios(value), "both": with_spread(value)}[self.write]
+    text: Callable[[Cell], str]
 
 
-_RUNS = _Column("runs", "value", "runs", always=True)
-_COLUMNS = (
-    _Column("{unit}", "value", "both", always=True),
-    _RUNS,
-    _Column("÷ no proxy", "to_limit", "ratio"),
-    _Column("tcnat’s lead", "ahead", "ratio"),
-    _Column("CPU µs per {work}", "cpu", "both"),
-    _Column("CPU ÷ no proxy", "cpu_to_limit", "ratio"),
-)
+def _columns(measure: Measure, cells: Sequence[Cell]) -> list[_Column]:
+    """All that there could be."""
+    short = all(cell.cpu is None or cell.cpu.median < SHORT for cell in cells)
+    unit, factor = ("µs", 1e6) if short else ("s", 1)
+    several = len({cell.value.runs for cell in cells if cell.value}) > 1
+    return [
+        _Column(measure.unit, lambda cell: with_spread(cell.value)),
+        _Column("runs", lambda cell: str(cell.value.runs) if cell.value and several else ""),
+        _Column("÷ no proxy", lambda cell: ratios(cell.to_limit)),
+        _Column("tcnat’s lead", lambda cell: ratios(cell.ahead)),
+        _Column(f"CPU {unit} per {measure.work}", lambda cell: with_spread(cell.cpu, factor)),
+        _Column("CPU ÷ no proxy", lambda cell: ratios(cell.cpu_to_limit)),
+        _Column("note", lambda cell: cell.note),
+    ]
 
 
 def _row(group: str, peer: str, cell: Cell | None, columns: Sequence[_Column], outcome: Outcome) -> Row:
@@ -94,17 +90,21 @@ def _row(group: str, peer: str, cell: Cell | None, columns: Sequence[_Column], o
     return Row(group, peer, texts, look(peer, outcome.everyone).colour, note, peer == OURS)
 
 
-def with_spread(value: Spread) -> str:
-    """A median, and from where to where."""
-    return f"{number(value.median)} ({spread(value.low, value.high)})" if value.runs > 1 else number(value.median)
+def with_spread(value: Spread | None, factor: float = 1) -> str:
+    """A median, and from where to where; nothing of nothing."""
+    if value is None:
+        return ""
+    among = f" ({spread(value.low * factor, value.high * factor)})"
+    return number(value.median * factor) + (among if value.runs > 1 else "")
 
 
-def ratios(value: Spread) -> str:
-    """Ratios of runs made side by side: their median, and from where to where."""
+def ratios(value: Spread | None) -> str:
+    """Ratios of runs made side by side: their median, and from where to where; nothing of nothing."""
+    if value is None:
+        return ""
     if value.low == value.high:
         return "1" if value.median == 1 else ratio(value.median)
-    among = f" ({ratio(value.low)}\N{EN DASH}{ratio(value.high)})"
-    return ratio(value.median) + among
+    return f"{ratio(value.median)} ({ratio(value.low)}\N{EN DASH}{ratio(value.high)})"
 
 
 def of_runs(count: int) -> str:

@@ -227,7 +227,7 @@ def test_an_earlier_reports_pictures_go_and_others_stay(tmp_path: Path) -> None:
     (tmp_path / "rates.svg").write_text('<svg id="rates-figure_1"/>')
     (tmp_path / "logo.svg").write_text("<svg/>")
     assert called(tmp_path / "bench.json", "-o", tmp_path).exit_code == 0
-    assert {path.name for path in tmp_path.glob("*.svg")} == {"control.svg", "logo.svg"}
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"control-bars.svg", "logo.svg"}
 
 
 def test_without_results_it_says_how_to_get_some(tmp_path: Path) -> None:
