@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..figures import Figure
 from ..series import NO_PROXY, Measure
+from .costs import costs
 from .looks import look
 from .outcome import Outcome
 from .panels import Bars, Chosen, Lines
@@ -41,7 +42,7 @@ def chapters(outcome: Outcome) -> list[Chapter]:
         if own:
             made.append(build(own, outcome))
     if figures := [each for each in outcome.results.figures if each.runs]:
-        made.append(_own(figures))
+        made.append(_single(figures))
     return made
 
 
@@ -146,13 +147,26 @@ def _restarts(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
     return Chapter("restarts", "Rolling restarts", words, _there([picture]), _tables(measures, outcome))
 
 
+def _packets(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
+    times = [each for each in measures if each.unit == "ns"]
+    picture = costs(
+        "packets",
+        "Nanoseconds of tcnat's programs for a packet; a bar for each kind of packet, strokes for other programs.",
+        "Lower is better.",
+        times,
+        outcome,
+    )
+    words = "What tcnat's programs take for one packet, without the kernel around them."
+    return Chapter("packets", "One packet", words, _there([picture]), _tables(measures, outcome))
+
+
 def _others(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
     return Chapter("others", "What else was measured", "", (), _tables(measures, outcome))
 
 
-def _own(figures: Sequence[Figure]) -> Chapter:
-    words = "Figures of tcnat alone, without a peer to compare them with."
-    return Chapter("own", "tcnat’s own figures", words, (), (of_figures("Figures", figures),))
+def _single(figures: Sequence[Figure]) -> Chapter:
+    words = "What is not made in rounds beside others: figures of tcnat alone, and of kube-proxy where that is said."
+    return Chapter("single", "Single figures", words, (), (of_figures("Figures", figures),))
 
 
 def _tables(measures: Sequence[Measure], outcome: Outcome) -> tuple[Table, ...]:
@@ -190,12 +204,17 @@ def _is_failure(measure: Measure, _: Outcome) -> bool:
     return "fail" in measure.key or "fail" in measure.title
 
 
+def _is_packet(measure: Measure, _: Outcome) -> bool:
+    return measure.unit in ("ns", "instructions")
+
+
 def _is_control(measure: Measure, outcome: Outcome) -> bool:
-    return measure.unit in ("s", "ms", "changes/s") and any(outcome.sizes(measure)) and "fail" not in measure.key
+    return measure.unit in ("s", "ms", "µs", "changes/s") and any(outcome.sizes(measure)) and "fail" not in measure.key
 
 
 _CHAPTERS: tuple[tuple[Callable[[Sequence[Measure], Outcome], Chapter], Callable[[Measure, Outcome], bool]], ...] = (
     (_rates, _is_rate),
+    (_packets, _is_packet),
     (_latency, _is_tail),
     (_control, _is_control),
     (_restarts, _is_failure),

@@ -24,7 +24,8 @@ HEADLINE = "requests"
 SIGNS = {Said.REACHED: "✓", Said.MISSED: "✗", Said.UNDECIDED: "?", Said.NOT_MEASURED: "–"}
 JUDGING = (
     "A mark is reached or missed when the whole interval of its ratio is on one side of it, and undecided when it lies "
-    "within; the interval is told with how sure it is. tcnat’s own figures are judged by their median."
+    "within or when there are too few runs; how sure an interval is stands with it. Single figures are judged by their "
+    "median."
 )
 
 

@@ -63,6 +63,7 @@ def results(runs: int = 5, sizes: tuple[int, ...] = SIZES, seed: int = 7) -> Res
                 _rate(chance, measure, peer, size, time, runs, slower=True) for peer in COST for size in sizes
             ]
     _growing(chance, made, sizes, runs)
+    _packets(chance, made)
     made.figures.append(Figure("endpoint change to the maps", "ms", (11.0, 12.5, 14.0), at_most=20))
     marks = [
         Mark("http_short_rate", "tcnat", NO_PROXY, 10, at_least=1.0),
@@ -103,3 +104,12 @@ def _growing(chance: random.Random, made: Results, sizes: tuple[int, ...], runs:
     made.measures.append(Measure("restarts_failed", title, "requests", more_is_better=False))
     for peer, failed in (("tcnat", 0), ("nftables maps", 3), ("kube-proxy iptables-legacy", 41)):
         made.series.append(Series("restarts_failed", peer, 1000, (float(failed),)))
+
+
+def _packets(chance: random.Random, made: Results) -> None:
+    for family in ("IPv4", "IPv6"):
+        for key, title, cost in (("forward_open_tcp", "to a Service, open TCP flow", 90), ("pass", "no Service's", 20)):
+            made.measures.append(Measure(f"{key}_{family}", f"{title}, {family}", "ns", more_is_better=False))
+            for peer, nanoseconds in (("tcnat", cost), ("calibration", 40), ("empty tc program", 6)):
+                runs = tuple(nanoseconds * chance.uniform(0.97, 1.1) for _ in range(5))
+                made.series.append(Series(f"{key}_{family}", peer, 0, runs))

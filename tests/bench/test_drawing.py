@@ -93,7 +93,7 @@ def test_every_peer_stands_in_the_page_the_markdown_the_readme_and_the_pictures_
 
 def test_a_peer_that_the_results_do_not_have_is_told_of(page: str, markdown: str) -> None:
     for text in (page, markdown):
-        assert f"Not in these results: {ABSENT}, empty tc program." in text
+        assert f"Not in these results: {ABSENT}." in text
 
 
 def test_a_peer_that_did_not_load_is_told_of_where_it_is_missing(made: Report, page: str, markdown: str) -> None:
@@ -157,6 +157,14 @@ def test_machine_and_versions_stand_on_the_page(results: Results, page: str, mar
     for name, value in results.machine.items():
         assert f"<dt>{name}</dt><dd>{value}</dd>" in page
         assert f"| {name} | {value} |" in markdown
+
+
+def test_packets_have_a_panel_for_each_family_and_the_calibration_in_it(made: Report, page: str) -> None:
+    picture = made.files["packets.svg"]
+    for words in (">IPv4<", ">IPv6<", ">calibration<", ">empty tc program<", ">ns for a packet<"):
+        assert words in picture
+    assert picture.count(">to a Service, open TCP flow<") == 2
+    assert "to a Service, open TCP flow, IPv6 (5 runs)" in page
 
 
 def test_the_page_needs_nothing_but_itself(page: str) -> None:
