@@ -1,6 +1,8 @@
 # Measurements. BENCH_ARGS is handed on (see: make bench BENCH_ARGS=--help).
 BENCH_ARGS ?=
 
+.PHONY: bench bench-quick
+
 bench: ## Measure, some 40 minutes: traffic beside kube-proxy and others, memory, programming, changes, sizes
 	@$(PYTHON) -m bench $(BENCH_ARGS) $(ARGS)
 

@@ -25,6 +25,8 @@ from .results import Results
 from .series import Measure, Series
 
 _Thing = TypeVar("_Thing")
+_MOST = 500
+"""Characters of an error that are printed."""
 
 
 @dataclass(slots=True)
@@ -32,7 +34,10 @@ class _Runs:
     """What one peer did under one load, round by round."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    note: str = ""
+    again: int = 0
+    """Runs that came to nothing and were made a second time."""
+    ended: str = ""
+    """Why there are no more runs."""
 
     def series(self, load: Load, peer: str, services: int) -> list[Series]:
         """A series for each of the load's measures. CPU time stands at the first."""
@@ -50,11 +55,13 @@ class _Runs:
         ]
 
     def _note(self, measure: Measure) -> str:
-        failed = sum(each.failed for each in self.outcomes)
-        words = [self.note] if self.note else []
-        if failed and measure.work:
-            words.append(f"{failed:,} {measure.work}s failed in {len(self.outcomes)} runs")
-        return "; ".join(words)
+        failed = sum(each.failed for each in self.outcomes) if measure.work else 0
+        words = [
+            f"{failed:,} failed in {len(self.outcomes)} runs" if failed else "",
+            f"{self.again} of the runs the second time" if self.again else "",
+            self.ended,
+        ]
+        return "; ".join(filter(None, words))
 
 
 def compare(lineup: LineUp, plan: Plan) -> Results:
@@ -94,7 +101,8 @@ def compared(
 ) -> list[Series]:
     """One load after the other, each in its rounds over all stands. ``tick`` is told after each run what it was of.
 
-    A run that comes to nothing ends that peer's runs of that load: its series say so, and have the rounds before.
+    A run that comes to nothing is made once more. If that comes to nothing too, it ends that peer's runs of that load:
+    its series say so, and have the rounds before.
     """
     return [series for work in works for series in _rounds(work, stands, services, tick)]
 
@@ -103,15 +111,23 @@ def _rounds(work: Work, stands: Sequence[Stand], services: int, tick: Callable[[
     runs: defaultdict[str, _Runs] = defaultdict(_Runs)
     for number in range(work.rounds):
         for stand in order(stands, number):
-            own = runs[stand.name]
-            if not own.note:
-                try:
-                    own.outcomes.append(work.load.run(stand, work.seconds))
-                except (LoadFailed, CommandFailed, TimeoutError) as error:
-                    own.note = f"in round {number + 1} of {work.rounds}: {_in_short(error)}"
-                    click.echo(f"{stand.name}, {services:,} Services, {work.load.name}: {error}", err=True)
+            if not runs[stand.name].ended:
+                _run(work, stand, runs[stand.name], f"in round {number + 1} of {work.rounds}")
             tick(f"{services:,} Services, {work.load.name}")
     return [each for stand in stands for each in runs[stand.name].series(work.load, stand.name, services)]
+
+
+def _run(work: Work, stand: Stand, own: _Runs, when: str) -> None:
+    for last in (False, True):
+        try:
+            own.outcomes.append(work.load.run(stand, work.seconds))
+        except (LoadFailed, CommandFailed, TimeoutError) as error:
+            click.echo(f"{stand.name}, {work.load.name}, {when}: {str(error)[:_MOST]}", err=True)
+            if last:
+                own.ended = f"{when}: {_in_short(error)}"
+        else:
+            own.again += last
+            return
 
 
 def without_runs(works: Iterable[Work], peer: str, services: int, note: str) -> list[Series]:
