@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import click
 
@@ -27,10 +28,11 @@ Part = Callable[[], Results]
 @click.command()
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement that is no comparison.")
 @click.option("--quick", is_flag=True, help="The comparison alone, without Kubernetes, in three minutes.")
+@click.option("--patience", default=FULL.patience, show_default=True, help="Seconds that a peer may take to load.")
 @click.option("--only", multiple=True, metavar="PART", help="A part of it; --only '' tells which there are.")
-def main(runs: int, quick: bool, only: tuple[str, ...]) -> None:
+def main(runs: int, quick: bool, patience: float, only: tuple[str, ...]) -> None:
     """Measure tcnat on this machine: medians of several runs, beside the same of others where there are any."""
-    parts = _quick() if quick else _parts(runs)
+    parts = _quick() if quick else _parts(runs, patience)
     if strange := set(only) - parts.keys():
         raise click.BadParameter(f"no part {', '.join(map(repr, strange))}; there are: {', '.join(parts)}")
     for name in only or parts:
@@ -43,10 +45,10 @@ def main(runs: int, quick: bool, only: tuple[str, ...]) -> None:
         _tell(f"  done in {time.monotonic() - began:.0f} s")
 
 
-def _parts(runs: int) -> dict[str, Part]:
+def _parts(runs: int, patience: float) -> dict[str, Part]:
     return {
         "programs": _programs,
-        "comparison": _full,
+        "comparison": lambda: _full(patience),
         "agent": lambda: _of(agent.starts(runs)),
         "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)]),
         "kubernetes": lambda: _of(kubernetes.figures(runs)),
@@ -60,9 +62,9 @@ def _quick() -> dict[str, Part]:
     return {"comparison": _few}
 
 
-def _full() -> Results:
+def _full(patience: float) -> Results:
     with LineUp(cluster=True) as lineup, serving(lineup.lab):
-        return compare(lineup, FULL)
+        return compare(lineup, replace(FULL, patience=patience))
 
 
 def _few() -> Results:
