@@ -59,10 +59,16 @@ inline_always int pass(struct __sk_buff *skb, struct packet *p, __u32 reason)
     return decided(skb, p, reason, TC_PASS);
 }
 
-/* A packet that has been rewritten goes on; the same program at a later device must not do it again. */
-inline_always int rewritten(struct __sk_buff *skb, struct packet *p, __u32 reason)
+/* A packet has been rewritten; the same program at a later device must not do it again. */
+inline_always void mark_rewritten(struct __sk_buff *skb, struct packet *p)
 {
     skb->tc_index = p->key.direction == FORWARD ? REWRITTEN : REVERSED;
+}
+
+/* A packet that has been rewritten goes on. */
+inline_always int rewritten(struct __sk_buff *skb, struct packet *p, __u32 reason)
+{
+    mark_rewritten(skb, p);
     return pass(skb, p, reason);
 }
 

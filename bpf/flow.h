@@ -9,6 +9,7 @@
 #include "types.h"
 #include "maps.h"
 #include "csum.h"
+#include "await.h"
 
 #define RST_WINDOW (1u << 24) /* how far behind the last acknowledgement a RST's sequence number may lie */
 
@@ -101,20 +102,21 @@ inline_always void make_other(struct flow *other, struct flow_key *key, struct f
     other->flags = f->flags & ~FLOW_ACK_SEEN;
 }
 
-/* Move both halves to the table of answered flows. A table that is full leaves them where they are. */
-inline_always void promote(struct flow_key *key, struct flow *own, struct flow_key *other_key, struct flow *other)
+/* Move both halves to the table of answered flows. 0, or -1 where that is full: then they stay where they are. */
+inline_always int promote(struct flow_key *key, struct flow *own, struct flow_key *other_key, struct flow *other)
 {
     struct flow half = *own;
 
     if (flows.update(key, &half) < 0)
-        return;
+        return -1;
     half = *other;
     if (flows.update(other_key, &half) < 0) {
         flows.delete(key);
-        return;
+        return -1;
     }
     flows_new.delete(key);
     flows_new.delete(other_key);
+    return 0;
 }
 
 inline_always int rst_is_acceptable(struct packet *p, struct flow *own, struct flow *other)
@@ -196,8 +198,12 @@ inline_always void set_state(struct flow *own, struct flow *other, __u8 state, _
     other->timeout = own->timeout;
 }
 
-/* Bring both halves up to date with a packet of `own`'s side. `other` is 0 where it is lost. */
-inline_always void follow(struct packet *p, struct flow *own, struct flow_key *other_key, struct flow *other)
+/*
+ * Bring both halves up to date with a packet of `own`'s side. `other` is 0 where it is lost. `reply` is that of the two
+ * keys under which replies are found.
+ */
+inline_always void follow(struct packet *p, struct flow *own, struct flow_key *other_key, struct flow *other,
+                          struct flow_key *reply)
 {
     int promoted = 0;
     __u8 state = own->state;
@@ -206,6 +212,7 @@ inline_always void follow(struct packet *p, struct flow *own, struct flow_key *o
         own->seen = p->seconds;
         if (other)
             other->seen = p->seconds;
+        await_reply(reply, p->seconds);
     }
     if (p->key.protocol != PROTOCOL_TCP) {
         if (state == UNANSWERED && p->key.direction == REPLY) {
@@ -220,8 +227,8 @@ inline_always void follow(struct packet *p, struct flow *own, struct flow_key *o
     if (!other || (state == own->state && !promoted))
         return;
     set_state(own, other, state, p->key.protocol);
-    if (promoted)
-        promote(&p->key, own, other_key, other);
+    if (promoted && promote(&p->key, own, other_key, other) < 0)
+        await_reply(reply, AWAITED_ALWAYS); /* it will be kept far longer than flows are in that table */
 }
 
 #endif

@@ -25,6 +25,9 @@ BPF_TABLE("array", __u32, __u32, hairpin, 1);
 BPF_TABLE("hash", struct address, __u32, local_addresses, 1);
 BPF_TABLE("array", __u32, struct pods, pods, 1);
 BPF_TABLE("hash", __u32, struct address, device_addresses, 1);
+BPF_TABLE("hash", struct address, struct neighbour, neighbours, 1);
+BPF_TABLE("array", __u32, __u32, awaited, 1);
+BPF_TABLE("array", __u32, __u32, redirect_until, 1);
 BPF_TABLE("percpu_array", __u32, struct limiter, limiter, 2);
 BPF_TABLE("array", __u32, struct trace, trace, 1);
 BPF_PERF_OUTPUT(events);
@@ -53,6 +56,7 @@ enum tail {
     TAIL_EGRESS_MEND = 16,
     TAIL_EGRESS_REWRITE = 17,
     TAIL_INGRESS_REWRITE = 18,
+    TAIL_EGRESS_ANSWER = 19,
 };
 
 /* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing.

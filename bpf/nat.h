@@ -8,6 +8,7 @@
 #include "count.h"
 #include "frag.h"
 #include "source.h"
+#include "redirect.h"
 
 /* Whether the flow changes anything; one straight to a backend mostly does not. */
 inline_always int changes(struct packet *p, struct flow *to)
@@ -44,8 +45,24 @@ inline_always __u32 rewrite_reason(struct packet *p)
     return p->key.direction == FORWARD ? REASON_FORWARDED : REASON_REVERSED;
 }
 
-/* The way out for a packet of a flow. At the client's side a hairpin turns back. */
-inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client)
+/* A rewritten packet goes straight to the workload that it is for. */
+inline_always int hand_on(struct __sk_buff *skb, struct packet *p, struct neighbour *next)
+{
+    __u32 reason = rewrite_reason(p);
+
+    if (address_to(skb, p, next) < 0)
+        return drop(skb, p, REASON_REWRITE_FAILED);
+    mark_rewritten(skb, p);
+    count(reason, p->length);
+    return decided(skb, p, reason, bpf_redirect(next->device, 0));
+}
+
+/*
+ * The way out for a packet of a flow. At the client's side a hairpin turns back, and what is for a workload `here`, on
+ * this node, goes straight there: `next`.
+ */
+inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client,
+                            int here, struct neighbour *next)
 {
     if (to->flags & FLOW_DIRECT && !changes(p, to)) {
         if (p->fragment == FIRST_FRAGMENT)
@@ -61,6 +78,8 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
     count_service(to->service, p->length, p->key.direction, p->new_flow);
     if (at_client && to->flags & FLOW_HAIRPIN)
         return send_back(skb, p, rewrite_reason(p));
+    if (here && has_hops(skb, p))
+        return hand_on(skb, p, next);
     return rewritten(skb, p, rewrite_reason(p));
 }
 
@@ -88,7 +107,7 @@ inline_always int translate_later(struct __sk_buff *skb, struct packet *p, struc
     if (at_client && p->key.direction == REPLY && !(f->flags & FLOW_HAIRPIN))
         return untouched(skb, p);
     to = *f;
-    return translate(skb, p, &to, at_client);
+    return translate(skb, p, &to, at_client, 0, 0);
 }
 
 #endif

@@ -97,6 +97,7 @@ inline_always int mend(struct packet *p, struct flow *f, int fresh)
     other_key(&reply, &to, p->key.protocol, REPLY);
     make_other(&half, &p->key, &to);
     half.seen = p->seconds;
+    await_reply(&reply, p->seconds);
     return fresh ? flows_new.update(&reply, &half) : flows.update(&reply, &half);
 }
 
@@ -106,6 +107,7 @@ inline_always int write_halves(struct flow_key *reply, struct packet *p, struct 
     struct flow other;
 
     make_other(&other, &p->key, f);
+    await_reply(reply, p->seconds);
     if (flows_new.insert(reply, &other) < 0)
         return -1;
     if (flows_new.update(&p->key, f) < 0) {

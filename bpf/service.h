@@ -6,6 +6,7 @@
 #include "types.h"
 #include "maps.h"
 #include "flow.h"
+#include "hash.h"
 
 #define SOURCE_PORT_TRIES 8
 
@@ -38,31 +39,6 @@ inline_always int keeps(struct flow *f, struct packet *p, struct service *svc)
         return 0;
     }
     return f->flags & FLOW_DIRECT || generation_matches(f->backend, f->generation);
-}
-
-inline_always __u32 mix(__u32 h)
-{
-    h ^= h >> 16;
-    h *= 0x85ebca6b;
-    h ^= h >> 13;
-    h *= 0xc2b2ae35;
-    return h ^ h >> 16;
-}
-
-inline_always __u32 flow_hash(struct flow_key *key)
-{
-    __u32 ports = (__u32)swap16(key->source_port) << 16 | swap16(key->destination_port);
-    __u32 h = 0x74636e61;
-    int i;
-
-#pragma unroll
-    for (i = 0; i < ADDRESS_WORDS; i++)
-        h = mix(h ^ bpf_ntohl(key->source.word[i])) + 0x9e3779b9;
-#pragma unroll
-    for (i = 0; i < ADDRESS_WORDS; i++)
-        h = mix(h ^ bpf_ntohl(key->destination.word[i])) + 0x9e3779b9;
-    h = mix(h ^ ports) + 0x9e3779b9;
-    return mix(h ^ key->protocol);
 }
 
 /* The backend of a new flow by the front end's Maglev table. */

@@ -17,6 +17,7 @@
 #include "flow.h"
 #include "service.h"
 #include "source.h"
+#include "redirect.h"
 #include "nat.h"
 #include "open.h"
 #include "reject.h"
@@ -41,6 +42,18 @@ inline_always int miss(struct __sk_buff *skb, struct packet *p, struct settings 
     return TC_PASS;
 }
 
+/* At a workload's device: a reply of that workload's, to be handed on from here. */
+inline_always int may_answer(struct __sk_buff *skb, struct packet *p, struct settings *s)
+{
+    struct flow_key key;
+
+    if (!hands_on(skb, p, s))
+        return 0;
+    key = p->key;
+    key.direction = REPLY;
+    return is_awaited(&key, p->seconds, HANDED_ON_WITHIN);
+}
+
 /*
  * The packets that most are: whole TCP or UDP with no options in its IP header. What belongs to a flow that stands, be
  * it about to close, is served here, and what is no Service's leaves at once.
@@ -53,7 +66,8 @@ int tc_egress(struct __sk_buff *skb)
     struct flow_key reply;
     struct flow *f, *other;
     struct flow to;
-    int parsed;
+    struct neighbour next;
+    int parsed, here;
     __u8 state;
 
     if (!s || skb->tc_index == REWRITTEN)
@@ -68,8 +82,11 @@ int tc_egress(struct __sk_buff *skb)
         return TC_PASS;
     }
     svc = find_service(&p);
-    if (!svc)
+    if (!svc) {
+        if (may_answer(skb, &p, s))
+            go_on(skb, &p, TAIL_EGRESS_ANSWER);
         return miss(skb, &p, s);
+    }
     read_clock(&p, s);
     f = flows.lookup(&p.key);
     keep_pointer(f);
@@ -87,9 +104,12 @@ int tc_egress(struct __sk_buff *skb)
     keep_pointer(other);
     if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
         goto open;
+    here = find_neighbour(skb, &p, s, &to.to_destination, &next);
     if (to.seen != p.seconds) {
         f->seen = p.seconds;
         other->seen = p.seconds;
+        other->device = here ? next.device : 0;
+        await_reply(&reply, p.seconds);
     }
     if (p.key.protocol == PROTOCOL_TCP) {
         note_ack(&p, f);
@@ -97,7 +117,7 @@ int tc_egress(struct __sk_buff *skb)
         if (state != to.state)
             set_state(f, other, state, PROTOCOL_TCP);
     }
-    return translate(skb, &p, &to, 1);
+    return translate(skb, &p, &to, 1, here, &next);
 open:
     go_on(skb, &p, TAIL_EGRESS_OPEN);
     return drop(skb, &p, REASON_REWRITE_FAILED);
@@ -159,7 +179,7 @@ int egress_open(struct __sk_buff *skb)
         f->flags &= ~FLOW_AT_WORKLOAD;
         other->flags &= ~FLOW_AT_WORKLOAD;
     }
-    follow(&p, f, &reply, other);
+    follow(&p, f, &reply, other, &reply);
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
 anew:
     go_on(skb, &p, TAIL_EGRESS_NEW);
@@ -186,11 +206,39 @@ int egress_mend(struct __sk_buff *skb)
 int egress_rewrite(struct __sk_buff *skb)
 {
     struct packet p;
+    struct settings *s = find_settings();
     struct flow to;
+    struct neighbour next;
+    int here;
 
-    if (take_up(&p) < 0 || take_up_flow(&to) < 0)
+    if (!s || take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    return translate(skb, &p, &to, 1);
+    here = p.fragment == WHOLE && find_neighbour(skb, &p, s, &to.to_destination, &next);
+    return translate(skb, &p, &to, 1, here, &next);
+}
+
+/* A packet that may be a workload's reply to another of this node: reversed here, it need not take the node's routes. */
+int egress_answer(struct __sk_buff *skb)
+{
+    struct packet p;
+    struct settings *s = find_settings();
+    struct flow_key forward;
+    struct neighbour next;
+    struct flow *f;
+    int fresh;
+
+    if (!s || take_up(&p) < 0)
+        return TC_PASS;
+    p.key.direction = REPLY;
+    f = find_flow(&p.key, &p, &fresh);
+    if (!f || f->device != skb->ifindex || f->flags & FLOW_HAIRPIN || is_for_another(&p, f) ||
+        !find_neighbour(skb, &p, s, &f->to_destination, &next)) {
+        p.key.direction = FORWARD;
+        return miss(skb, &p, s);
+    }
+    other_key(&forward, f, p.key.protocol, FORWARD);
+    follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
+    return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
 }
 
 /* While somebody traces: look at the packet first. */
@@ -220,6 +268,7 @@ int egress_new(struct __sk_buff *skb)
     struct service *svc;
     struct flow f = {};
     struct flow_key reply;
+    struct neighbour next;
     __u32 hash;
 
     if (!s || take_up(&p) < 0)
@@ -252,6 +301,8 @@ int egress_new(struct __sk_buff *skb)
         f.service = svc->service;
     }
     choose_source(skb, &p, &f);
+    if (find_neighbour(skb, &p, s, &f.to_destination, &next))
+        f.device = next.device;
     if (p.key.protocol == PROTOCOL_SCTP && f.to_destination_port != p.key.destination_port)
         return drop(skb, &p, REASON_SCTP_PORT);
     if (!p.unknown)
@@ -293,7 +344,7 @@ int egress_miss(struct __sk_buff *skb)
     if (f && f->flags & FLOW_HAIRPIN) {
         p.key.direction = REPLY;
         other_key(&key, f, p.key.protocol, FORWARD);
-        follow(&p, f, &key, find_other(&key, &p, fresh));
+        follow(&p, f, &key, find_other(&key, &p, fresh), &p.key);
         return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
     }
     if (s->unknown_port == CHOICE_PASS && p.fragment == WHOLE)

@@ -47,7 +47,7 @@ int tc_ingress(struct __sk_buff *skb)
     read_clock(&p, s);
     f = flows.lookup(&p.key);
     keep_pointer(f);
-    if (!f && !flows_new.lookup(&p.key))
+    if (!f && (!is_awaited(&p.key, p.seconds, s->opening_timeout) || !flows_new.lookup(&p.key)))
         return untouched(skb, &p);
     if (f && is_for_another(&p, f))
         return untouched(skb, &p);
@@ -58,7 +58,7 @@ int tc_ingress(struct __sk_buff *skb)
     to = *f;
     if (p.key.protocol == PROTOCOL_TCP)
         note_ack(&p, f);
-    return translate(skb, &p, &to, 0);
+    return translate(skb, &p, &to, 0, 0, 0);
 }
 
 /* Any packet: read with all its options, and sent on to the program that knows what to do. */
@@ -101,7 +101,7 @@ int ingress_open(struct __sk_buff *skb)
     if (!f)
         return untouched(skb, &p);
     other_key(&forward, f, p.key.protocol, FORWARD);
-    follow(&p, f, &forward, find_other(&forward, &p, fresh));
+    follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
     return translate_next(skb, &p, f, TAIL_INGRESS_REWRITE);
 }
 
@@ -113,7 +113,7 @@ int ingress_rewrite(struct __sk_buff *skb)
 
     if (take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    return translate(skb, &p, &to, 0);
+    return translate(skb, &p, &to, 0, 0, 0);
 }
 
 /* While somebody traces: look at the packet first. */

@@ -108,6 +108,7 @@ struct flow {
     __u32
         ack; /* the last acknowledgement number that this half's sender sent; while OPENING_ANSWERED, the one awaited */
     __u32 timeout; /* seconds, the state's */
+    __u32 device;  /* of the workload on this node that the backend is: its replies may be handed on; 0: none */
     __u8 state;
     __u8 flags;
     __u16 pad;
@@ -155,6 +156,13 @@ struct pods {
     __u32 overlay; /* 1: the way to pods is another than that to the front ends' addresses */
 };
 
+/* How a workload on this node is reached: the device, and both MAC addresses of a frame to it. */
+struct neighbour {
+    __u32 device;
+    __u8 to[6];
+    __u8 from[6];
+};
+
 struct counter {
     __u64 packets;
     __u64 bytes;
@@ -178,6 +186,7 @@ enum choice {
 struct settings {
     __u64 now; /* nanoseconds; 0: the kernel's monotonic clock */
     __u32 fragment_timeout;
+    __u32 opening_timeout; /* the longest of a flow that is not answered */
     __u32 unknown_port;
     __u32 echo;
     __u32 rejects_per_second;

@@ -39,6 +39,7 @@ from tcnat.notes import write_news
 from tcnat.objects import Object, ObjectRef
 from tcnat.pace import Pace
 from tcnat.patterns import Patterns
+from tcnat.redirect import RedirectChoice, Redirector
 from tcnat.rights import check_rights
 from tcnat.served import Served
 from tcnat.sizing import map_entries
@@ -142,7 +143,7 @@ class _Agent:
         self._show(loaded, stores)
         post = self._inbox.poster(Event.DEVICES)
         handover = Handover(self._config.pin_path, loaded, lambda programs: DeviceKeeper(patterns, programs, post))
-        devices = Served(handover, self._metrics, nodes)
+        devices = Served(handover, self._metrics, nodes, self._redirector(loaded))
         loop = self._loop(devices, Upkeep(loaded, stores, self._config.pin_path))
         loop.begin(time.monotonic())
         self._stack.callback(handover.keeper.stop)
@@ -150,6 +151,13 @@ class _Agent:
         log.info("ready after %.2f s", _age())
         loop.run()
         log.info("ending")
+
+    def _redirector(self, loaded: Mapping[Family, Loaded]) -> Redirector:
+        maps = {family: found.maps for family, found in loaded.items()}
+        choice, post = RedirectChoice(self._config.redirect), self._inbox.poster(Event.NEIGHBOURS)
+        redirector = Redirector(choice, maps, post, time.monotonic)
+        self._stack.callback(redirector.stop)
+        return redirector
 
     def _node_maps(self, loaded: Mapping[Family, Loaded]) -> dict[Family, NodeMaps]:
         """Where there are workloads, backends can be on this very node."""

@@ -12,6 +12,7 @@ from tcnat.filters import (
     Programs,
     Role,
     blocking,
+    comes_after,
     describe,
     device_flags,
     dispensable,
@@ -51,6 +52,8 @@ class Attacher:
         self._netlink = Netlink(netns)
         self.absent = 0
         """How many filters the last :meth:`attach` did not find on the device."""
+        self.shares = False
+        """Whether the last :meth:`attach` found filters of others on the hook of tc_egress, behind it."""
         self._new_clsact = new_clsact()
         self._new_filters: dict[tuple[DeviceFlag, Programs], Prepared] = {}
 
@@ -68,6 +71,7 @@ class Attacher:
         there = self._filters(link.index)
         wanted = [each for each in wanted_filters(link, role, programs) if not dispensable(each[0], there)]
         _refuse_taken(link, there, wanted)
+        self.shares = any(map(comes_after(role), there))
         todo = [(w, fd) for w, fd in wanted if not w.program or w not in there]
         places = {(w.hook, w.priority) for w, _ in wanted}
         surplus = [f for f in there if is_ours(f) and (f.hook, f.priority) not in places]
@@ -82,6 +86,7 @@ class Attacher:
         """The same, quickly, for a device on which there is nothing yet. False if there is something already, or it did
         not work: :meth:`attach` then does it, or says what is wrong. ``link`` is known from news, which may be old:
         if another device has its index by now, that one is left alone."""
+        self.shares = False
         kind = device_flags(link, role), programs
         if kind not in self._new_filters:
             self._new_filters[kind] = new_filters(wanted_filters(link, role, programs))

@@ -1,4 +1,4 @@
-"""pyroute2's message classes for links, routes and traffic control, without the rest of pyroute2. Its only importer.
+"""pyroute2's message classes for what tcnat asks of rtnetlink, without the rest of pyroute2. Its only importer.
 
 Whatever one imports of pyroute2, its package first imports every protocol that it knows, a database and asyncio: 20 MB
 of resident memory and 0.2 s, much for an agent that is to be a small guest. The few modules that are needed here do not
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from tcnat.lean import without_running
 
-__all__ = ["RouteMarshal", "codes", "ifaddrmsg", "ifinfmsg", "rtmsg", "rtnl", "tcmsg"]
+__all__ = ["RouteMarshal", "codes", "fibmsg", "ifaddrmsg", "ifinfmsg", "ndmsg", "rtmsg", "rtnl", "tcmsg"]
 
 
 with without_running("pyroute2"):
     from pyroute2 import netlink as codes
     from pyroute2.netlink import rtnl
     from pyroute2.netlink.marshal import Marshal
+    from pyroute2.netlink.rtnl.fibmsg import fibmsg
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+    from pyroute2.netlink.rtnl.ndmsg import ndmsg
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
@@ -29,6 +31,8 @@ class RouteMarshal(Marshal):  # type: ignore[misc]  # pyroute2 has no types
         rtnl.RTM_NEWADDR: ifaddrmsg,
         rtnl.RTM_NEWLINK: ifinfmsg,
         rtnl.RTM_DELLINK: ifinfmsg,
+        rtnl.RTM_NEWNEIGH: ndmsg,
+        rtnl.RTM_NEWRULE: fibmsg,
         rtnl.RTM_NEWROUTE: rtmsg,
         rtnl.RTM_DELROUTE: rtmsg,
         rtnl.RTM_NEWQDISC: tcmsg,

@@ -36,6 +36,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         "egress_new",
         "egress_miss",
         "egress_rewrite",
+        "egress_answer",
         "egress_fragment",
         "egress_icmp",
         "egress_reject",

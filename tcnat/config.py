@@ -34,6 +34,7 @@ class AgentConfig:
     service_proxy_name: str
     network_device: tuple[str, ...]
     workload_device: tuple[str, ...]
+    redirect: str
     hostname_override: str
     cluster_cidr: tuple[str, ...]
     masquerade_all: bool
@@ -126,6 +127,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("network-device", values.name, (), "Devices that face the network (eth0).", "NAME..."),
     Setting("workload-device", values.name, (), "Devices that face workloads: by name (veth*), as ports of a bridge "
             "(bridge:cni0), or by the host routes to pods (route:10.244.0.0/16).", "PATTERN..."),
+    _choice("redirect", ("auto", "on", "off"), "auto", "Hand packets between workloads of this node straight to "
+            "the other's device, past netfilter and routes; auto: where nothing there minds."),
     Setting("hostname-override", str, "", "The node's name; the default is the host's name.", "NAME"),
     Setting("cluster-cidr", values.cidr, (), "The networks of the pods.", "CIDR,..."),
     Setting("masquerade-all", values.switch, "false", "Masquerade everything that is sent to a ClusterIP."),

@@ -11,7 +11,7 @@ and answers TC_ACT_OK ends classification: tcnat then sees nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import IntFlag, StrEnum
 from pathlib import Path
@@ -140,6 +140,13 @@ def is_ours(there: Filter) -> bool:
         and there.chain == 0
         and there.priority in {*PRIORITY.values(), *RETIRING.values()}
     )
+
+
+def comes_after(role: Role) -> Callable[[Filter], bool]:
+    """Tells whether a filter is one of others that sees what tc_egress lets pass."""
+    hook = hook_of(EGRESS, role)
+    first = min(PRIORITY.values())
+    return lambda there: there.hook is hook and not is_ours(there) and there.handle != 0 and there.priority > first
 
 
 def describe(link: Link, filters: Iterable[Filter]) -> Attachment | None:

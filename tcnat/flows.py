@@ -94,7 +94,7 @@ def count_flows(family: Family, flow_table: Map, now: int) -> tuple[int, int]:
     for key, value in flow_table.items():
         entries += 1
         if unpack_key(key)[5] == Direction.FORWARD:
-            *_, seen, _, timeout, _, _, _ = unpack(value)
+            *_, seen, _, timeout, _, _, _, _ = unpack(value)
             flows += not expired(seen, timeout, now)
     return flows, entries
 
@@ -110,7 +110,7 @@ def live_front_ends(family: Family, maps: Mapping[str, Map], among: Collection[b
             _, destination, _, port, protocol, direction, _ = unpack_key(key)
             front_end = destination + port + bytes((protocol, 0))
             if direction == Direction.FORWARD and front_end in among and front_end not in live:
-                *_, seen, _, timeout, _, _, _ = unpack(value)
+                *_, seen, _, timeout, _, _, _, _ = unpack(value)
                 if not expired(seen, timeout, now):
                     live.add(front_end)
     return live
@@ -133,7 +133,7 @@ def _flow(family: Family, key: bytes, value: bytes, table: str, now: int) -> Flo
     if direction != Direction.FORWARD:
         return None
     to_source, to_destination, to_source_port, to_port, *rest = FLOW.codec(family).unpack(value)
-    backend, generation, service, seen, _, timeout, state, flags, _ = rest
+    backend, generation, service, seen, _, timeout, _, state, flags, _ = rest
     if expired(seen, timeout, now):
         return None
     return Flow(

@@ -9,6 +9,7 @@ tc_ingress and all pins of other versions go. A change that is interrupted anywh
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tcnat.filters import Programs
 from tcnat.keeper import DeviceKeeper
 from tcnat.layout import MAPS, Family
 from tcnat.loader import Loaded
-from tcnat.migrate import carry_over, understood_sets
+from tcnat.migrate import await_everything, carry_over, understood_sets
 from tcnat.pins import family_directory, generations, open_programs, other_sets, remove_generations, remove_set
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,9 @@ class Handover:
 
     def _carry_over(self) -> int:
         """Bring the flows and their kin of other layouts into this version's maps."""
+        for family, loaded in self._loaded.items():
+            if self._others[family]:
+                await_everything(loaded.maps["awaited"], time.monotonic())
         return sum(
             carry_over(layout, other, self._loaded[family].maps[name])
             for family, others in self._others.items()

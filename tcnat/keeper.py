@@ -42,6 +42,7 @@ class DeviceKeeper:
         """Filters that others took off a device, and that were put back."""
         self._served: dict[int, tuple[Link, Role]] = {}
         self._problems: dict[int, str] = {}
+        self._shared: set[int] = set()
         self._tidy = False
         self._attacher = Attacher(netns)
         self._watcher = DeviceWatcher(patterns, self._take, netns)
@@ -55,6 +56,11 @@ class DeviceKeeper:
     def problems(self) -> tuple[str, ...]:
         """A line for each matching device that could not be served."""
         return tuple(self._problems.values())
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The names of those that have filters of others behind tc_egress, as far as was seen."""
+        return tuple(link.name for index, (link, _) in self._served.items() if index in self._shared)
 
     def start(self) -> None:
         """Attach to what is there, detach from what no longer matches, and follow what comes. TcnatError if not one of
@@ -142,12 +148,15 @@ class DeviceKeeper:
         ``before`` is the role in which it was served; None if it was not."""
         was_served = self._problems.pop(link.index, None) is None and before is role
         attacher, programs = self._attacher, self._programs
+        self._shared.discard(link.index)
         try:
             if before is None and attacher.attach_new(link, role, programs):
                 log.info("%s faces %s: programs attached", link.name, _facing(role))
             elif attacher.attach(link.name, role, programs):
                 log.info("%s faces %s: programs attached", link.name, _facing(role))
                 self.restored += attacher.absent if was_served else 0
+            if attacher.shares:
+                self._shared.add(link.index)
         except DeviceVanished:
             log.debug("%s went before it could be served", link.name)
         except TcnatError as error:

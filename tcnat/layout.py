@@ -225,6 +225,7 @@ FLOW = Struct(
         ("seen", "I"),  # seconds
         ("ack", "I"),  # host order
         ("timeout", "I"),  # seconds, the state's
+        ("device", "I"),  # index of the device of the workload that the backend is; 0: none whose replies are handed on
         ("state", "B"),
         ("flags", "B"),
         ("pad", "H"),
@@ -255,6 +256,7 @@ PODS = Struct(
         ("overlay", "I"),  # 1: the way to pods is another than that to front ends
     ),
 )
+NEIGHBOUR = Struct("neighbour", (("device", "I"), ("to", "6s"), ("from", "6s")))  # MAC addresses of a frame to it
 COUNTER = Struct("counter", (("packets", "Q"), ("bytes", "Q")))
 SERVICE_COUNTER = Struct(
     "service_counter",
@@ -271,6 +273,7 @@ SETTINGS = Struct(
     (
         ("now", "Q"),  # nanoseconds; 0: the kernel's monotonic clock
         ("fragment_timeout", "I"),
+        ("opening_timeout", "I"),  # seconds, the longest of a flow that is not answered
         ("unknown_port", "I"),  # Choice
         ("echo", "I"),  # Choice
         ("rejects_per_second", "I"),
@@ -358,6 +361,8 @@ class MapLayout:
 REASON_SLOTS = 64
 """Entries of the counters map: at least as many as ``verdict.h`` has reasons."""
 TAIL_SLOTS = 32
+AWAITED_BUCKETS = 32768
+"""As in ``bpf/await.h``."""
 
 MAPS: dict[str, MapLayout] = {
     layout.name: layout
@@ -377,6 +382,9 @@ MAPS: dict[str, MapLayout] = {
         MapLayout("local_addresses", MapType.HASH, ADDRESS, U32, 4096, NO_PREALLOC),
         MapLayout("pods", MapType.ARRAY, U32, PODS, 1),
         MapLayout("device_addresses", MapType.HASH, U32, ADDRESS, 256, NO_PREALLOC),
+        MapLayout("neighbours", MapType.HASH, ADDRESS, NEIGHBOUR, 4096, NO_PREALLOC),
+        MapLayout("awaited", MapType.ARRAY, U32, U32, AWAITED_BUCKETS),
+        MapLayout("redirect_until", MapType.ARRAY, U32, U32, 1),
         MapLayout("limiter", MapType.PERCPU_ARRAY, U32, LIMITER, 2),
         MapLayout("trace", MapType.ARRAY, U32, TRACE, 1),
         MapLayout("scratch", MapType.PERCPU_ARRAY, U32, PACKET, 1),

@@ -52,6 +52,16 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A neighbour that the kernel knows the way to: its address (network order), the device that it is behind, by
+    index, and its link-layer address."""
+
+    address: bytes
+    device: int
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LinkGone:
     """A device that is no longer in this namespace."""
 

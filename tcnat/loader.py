@@ -20,19 +20,7 @@ from pathlib import Path
 from tcnat.bpf import BpfError, Map, Program, possible_cpus, raise_memlock
 from tcnat.bytecode import Bytecode, bytecode
 from tcnat.errors import TcnatError
-from tcnat.layout import (
-    DEFAULT_REJECTS_PER_SECOND,
-    DEFAULT_TIMEOUTS,
-    FRAGMENT_TIMEOUT,
-    MAPS,
-    SCTP_ANSWERED,
-    SCTP_TIMEOUT,
-    SETTINGS,
-    Choice,
-    Family,
-    MapLayout,
-    MapType,
-)
+from tcnat.layout import MAPS, Family, MapLayout, MapType
 from tcnat.migrate import PASSING, OtherSet, fill, understood_sets
 from tcnat.pins import (
     family_directory,
@@ -47,6 +35,7 @@ from tcnat.pins import (
     set_name,
     set_names,
 )
+from tcnat.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +62,7 @@ TAILS = {
     "egress_mend": 16,
     "egress_rewrite": 17,
     "ingress_rewrite": 18,
+    "egress_answer": 19,
 }
 """Program -> slot of the tail-call map: ``enum tail`` of ``bpf/maps.h``."""
 _BPF_FS_MAGIC = 0xCAFE4A11
@@ -178,12 +168,9 @@ def mount_bpffs(pins: Path) -> None:
 def write_default_settings(maps: Mapping[str, Map]) -> None:
     """What the programs go by until the agent has said otherwise; for those of the two maps that are given."""
     if "settings" in maps:
-        packed = SETTINGS.codec(Family.IPV4)  # the same for both families
-        choices = Choice.PASS, Choice.ANSWER, DEFAULT_REJECTS_PER_SECOND
-        maps["settings"].update(bytes(4), packed.pack(0, FRAGMENT_TIMEOUT, *choices, 0))
+        maps["settings"].update(bytes(4), Settings().pack())
     if "timeouts" in maps:
-        timeouts = {int(state): seconds for state, seconds in DEFAULT_TIMEOUTS.items()} | {SCTP_ANSWERED: SCTP_TIMEOUT}
-        for index, seconds in timeouts.items():
+        for index, seconds in Settings().pack_timeouts().items():
             maps["timeouts"].update(index.to_bytes(4, sys.byteorder), seconds.to_bytes(4, sys.byteorder))
 
 

@@ -30,6 +30,8 @@ class Event(Enum):
     """The source has something to be polled."""
     DEVICES = "devices"
     """Network devices came, went or changed."""
+    NEIGHBOURS = "neighbours"
+    """Workloads on this node are reached in another way than before, or the programs want to hear that they are not."""
     RESYNC = "resync"
     """Look at everything now (SIGHUP)."""
     STOP = "stop"
@@ -67,6 +69,9 @@ class Devices(Protocol):
 
     def resync(self) -> None:
         """See to it that every device carries what it should."""
+
+    def follow_neighbours(self) -> None:
+        """Tell the programs how workloads on this node are reached."""
 
 
 class Upkeep(Protocol):
@@ -138,6 +143,8 @@ class Loop:
             self._sync(now)
         if Event.DEVICES in events:
             self._attach(self._devices.sync)
+        if Event.NEIGHBOURS in events:
+            self._devices.follow_neighbours()
         if Event.RESYNC in events or self._pace.resync_due(now):
             self._resync(now)
         if self._sweep_at <= now:

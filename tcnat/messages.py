@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from tcnat.codecs import tcmsg
-from tcnat.links import Address, Filter, Hook, Link
+from tcnat.links import Address, Filter, Hook, Link, Neighbour
 from tcnat.model import parse_address
 
 IFF_UP = 1
@@ -19,6 +19,8 @@ _CLSACT_HANDLE = 0xFFFF0000
 _TCA_BPF_FLAG_ACT_DIRECT = 1
 _IFA_F_NOT_PRIMARY = 0x01 | 0x08 | 0x20 | 0x40
 """IFA_F_SECONDARY (of IPv6: _TEMPORARY), _DADFAILED, _DEPRECATED and _TENTATIVE."""
+_NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x80
+"""NUD_REACHABLE, _STALE, _DELAY, _PROBE and _PERMANENT."""
 _UNNAMED = {"TCA_CHAIN": 11, "TCA_INGRESS_BLOCK": 13, "TCA_EGRESS_BLOCK": 14, "TCA_BPF_ID": 11}
 """Attributes that pyroute2 has no names for (yet), by their numbers."""
 
@@ -75,6 +77,14 @@ def address_of(message: Any) -> Address:
     text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
     flags = message.get_attr("IFA_FLAGS") or message["flags"]
     return Address(message["index"], parse_address(text), message["scope"] == 0 and not flags & _IFA_F_NOT_PRIMARY)
+
+
+def neighbour_of(message: Any) -> Neighbour | None:
+    """The neighbour that an RTM_NEWNEIGH message tells of; None for one whose link-layer address is not known."""
+    mac, address = message.get_attr("NDA_LLADDR"), message.get_attr("NDA_DST")
+    if not mac or not address or not message["state"] & _NUD_VALID:
+        return None
+    return Neighbour(parse_address(address), message["ifindex"], bytes.fromhex(mac.replace(":", "")))
 
 
 def filter_of(message: Any, hook: Hook) -> Filter:

@@ -96,6 +96,12 @@ def carry_over(layout: MapLayout, other: OtherSet, target: Map) -> int:
     return written
 
 
+def await_everything(awaited: Map, monotonic: float) -> None:
+    """Have the programs take every reply for one that is awaited since now: they did not see those flows begin."""
+    second = int(monotonic).to_bytes(4, sys.byteorder)
+    awaited.update_array(0, second * awaited.max_entries)
+
+
 def _converted(source: Map, target: Map, keys: Converter, values: Converter) -> Iterator[tuple[bytes, bytes]]:
     empty_key, empty_value = bytes(target.key_size), bytes(target.value_size)
     for key, value in source.items():

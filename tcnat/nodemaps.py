@@ -6,19 +6,16 @@ processes: docs/datapath.md, "Source".
 
 from __future__ import annotations
 
-import errno
-import logging
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from tcnat.bpf import BpfError, Map
+from tcnat.bpf import Map
 from tcnat.layout import PODS, Family, Masquerade
+from tcnat.mapset import MapSet
 from tcnat.model import Network, parse_network
 
-_FULL = {errno.E2BIG, errno.ENOMEM, errno.ENOSPC}
-
-log = logging.getLogger(__name__)
+_NO_ROOM = "this node's own processes do not reach all Services"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +56,8 @@ class NodeMaps:
         self._pods = pods
         self._turn_back = turn_back
         self._entry = maps["pods"]
-        self._local = _Set(maps["local_addresses"])
-        self._devices = _Set(maps["device_addresses"])
+        self._local = MapSet(maps["local_addresses"], _NO_ROOM)
+        self._devices = MapSet(maps["device_addresses"], _NO_ROOM)
 
     def write(self, local: Collection[bytes], /) -> int:
         """Bring the map in step with the addresses of backends on the node; of both families' each takes its own.
@@ -77,47 +74,3 @@ class NodeMaps:
         if changed:
             self._entry.update(bytes(4), entry)
         return changed + self._devices.become(wanted)
-
-
-class _Set:
-    """A small map, and what it holds, once that has been read."""
-
-    def __init__(self, there: Map) -> None:
-        self._map = there
-        self._present: dict[bytes, bytes] | None = None
-        self._full = False
-
-    def become(self, wanted: Mapping[bytes, bytes]) -> int:
-        """Write the difference. What has no room is left out, which is told of once."""
-        if self._present is None:
-            self._present = dict(self._map.items())
-        present, written = self._present, 0
-        for key in present.keys() - wanted.keys():
-            self._map.delete(key)
-            del present[key]
-            written += 1
-        for key, value in sorted(wanted.items()):
-            if present.get(key) != value:
-                if not self._update(key, value):
-                    break
-                present[key] = value
-                written += 1
-        return written
-
-    def _update(self, key: bytes, value: bytes) -> bool:
-        """Whether there was room."""
-        try:
-            self._map.update(key, value)
-        except BpfError as error:
-            if error.errno not in _FULL:
-                raise
-            if not self._full:
-                log.error(
-                    "no room map=%s entries=%d: this node's own processes do not reach all Services",
-                    self._map.name,
-                    self._map.max_entries,
-                )
-            self._full = True
-            return False
-        self._full = False
-        return True

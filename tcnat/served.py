@@ -14,6 +14,7 @@ from tcnat.links import Address, Link
 from tcnat.metrics import Metrics
 from tcnat.netlink import Netlink
 from tcnat.nodemaps import NodeMaps
+from tcnat.redirect import Redirector
 
 OVERLAYS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "gretap", "ip6gre", "wireguard", "tun"})
 """Kinds of devices behind which other nodes' pods may be."""
@@ -24,8 +25,12 @@ log = logging.getLogger(__name__)
 class Served:
     """See :class:`tcnat.loop.Devices`."""
 
-    def __init__(self, devices: Handover, metrics: Metrics, nodes: Mapping[Family, NodeMaps]) -> None:
+    def __init__(
+        self, devices: Handover, metrics: Metrics, nodes: Mapping[Family, NodeMaps], redirector: Redirector
+    ) -> None:
         self._devices = devices
+        self._redirector = redirector
+        self._workloads: list[Link] = []  # as they were told of last
         self._metrics = metrics
         self._nodes = nodes
         self._restored = 0
@@ -44,6 +49,10 @@ class Served:
         """See :class:`tcnat.loop.Devices`."""
         self._told(self._devices.resync, anew=True)
 
+    def follow_neighbours(self) -> None:
+        """See :class:`tcnat.loop.Devices`."""
+        self._redirector.follow()
+
     def _told(self, work: Callable[[], None], *, anew: bool) -> None:
         """Do it and tell of it; not ``anew``: of the network only if it has changed. Workloads come and go often, and
         to read every address for each of them would hold up the next."""
@@ -54,6 +63,10 @@ class Served:
             facing = [link for link, role in self._devices.keeper.served.values() if role is Role.NETWORK]
             if anew or facing != self._facing:
                 self._tell(facing)
+            workloads = [link for link, role in self._devices.keeper.served.values() if role is Role.WORKLOAD]
+            if anew or workloads != self._workloads:
+                self._workloads = workloads
+                self._redirector.look_anew(workloads, self._devices.keeper.shared)
 
     def _count(self) -> None:
         keeper = self._devices.keeper

@@ -18,6 +18,15 @@ from tcnat.layout import (
     FlowState,
 )
 
+NOT_ANSWERED = (
+    FlowState.UNANSWERED,
+    FlowState.OPENING,
+    FlowState.OPENING_ANSWERED,
+    FlowState.PICKED_UP,
+    FlowState.CLOSED,
+)
+"""The states of flows that may be in the table of those that are not answered."""
+
 _codec = SETTINGS.codec(Family.IPV4)  # the same for both families
 
 
@@ -36,20 +45,25 @@ class Settings:
 
     def pack(self, now: int = 0, trace: int = 0) -> bytes:
         """The settings map's entry. ``now`` and ``trace`` are not the agent's, but a replay's and a tracer's."""
+        opening = max(self._timeout(state) for state in NOT_ANSWERED)
         choices = self.unknown_port, self.echo, self.rejects_per_second
-        return _codec.pack(now, self.fragment_timeout, *choices, trace)
+        return _codec.pack(now, self.fragment_timeout, opening, *choices, trace)
+
+    def _timeout(self, state: FlowState) -> int:
+        return self.timeouts.get(state, DEFAULT_TIMEOUTS[state])
 
     def pack_timeouts(self) -> dict[int, int]:
         """The timeouts map: index -> seconds."""
-        timeouts = {int(state): self.timeouts.get(state, DEFAULT_TIMEOUTS[state]) for state in FlowState}
+        timeouts = {int(state): self._timeout(state) for state in FlowState}
         return {**timeouts, SCTP_ANSWERED: self.sctp_timeout}
 
     @classmethod
     def unpack(cls, value: bytes, timeouts: Mapping[int, int]) -> Settings:
         """From the settings map's entry and the timeouts map."""
-        _, fragment, unknown_port, echo, rejects, _ = _codec.unpack(value)
+        _, fragment, _, unknown_port, echo, rejects, _ = _codec.unpack(value)
         of_states = {state: timeouts[state] for state in FlowState}
-        return cls(of_states, timeouts[SCTP_ANSWERED], fragment, Choice(unknown_port), Choice(echo), rejects)
+        choices = Choice(unknown_port), Choice(echo), rejects
+        return cls(of_states, timeouts[SCTP_ANSWERED], fragment, *choices)
 
     def replacing(self, value: bytes) -> bytes:
         """The entry with these settings, and ``now`` and ``trace`` as they are in ``value``."""

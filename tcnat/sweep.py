@@ -31,7 +31,7 @@ class Sweeper:
         affinity_key = AFFINITY_KEY.codec(family).unpack
 
         def flow_expired(_key: bytes, value: bytes, now: int) -> bool:
-            *_, seen, _, timeout, _, _, _ = flow(value)
+            *_, seen, _, timeout, _, _, _, _ = flow(value)
             return expired(seen, timeout, now)
 
         def affinity_expired(key: bytes, value: bytes, now: int) -> bool:

@@ -69,7 +69,7 @@ def flow_key(port: int) -> bytes:
 
 def flow(seen: int, state: int = 5) -> bytes:
     addresses = b"\x0a\0\0\1", b"\x0a\1\0\1", b"\x12\x34", b"\x1f\x90"
-    return FLOW.codec(Family.IPV4).pack(*addresses, 3, 4, 5, seen, 0, 60, state, 0, 0)
+    return FLOW.codec(Family.IPV4).pack(*addresses, 3, 4, 5, seen, 0, 60, 0, state, 0, 0)
 
 
 def test_a_map_that_is_the_same_is_shared_and_one_that_is_not_is_made_anew(pins: Path) -> None:

@@ -44,6 +44,8 @@ KEYED = ("services", "flows", "flows_new", "affinity", "fragments")
 DEVICES = 32
 """More than a runner has."""
 SECOND = 1_000_000_000
+OPENING_TIMEOUT = 60
+"""Seconds, the longest of a flow that is not answered."""
 START = 1000 * SECOND
 """The clock of every test begins here, in nanoseconds."""
 
@@ -58,11 +60,13 @@ class Settings:
     rejects_per_second: int = DEFAULT_REJECTS_PER_SECOND
     pods: Pods = NO_PODS
     device_address: str | None = None
+    redirect: bool = False
 
     def packed(self, family: Family) -> bytes:
         """The bytes of ``struct settings``."""
         choices = (self.unknown_port, self.echo, self.rejects_per_second)
-        return SETTINGS.codec(family).pack(self.now, FRAGMENT_TIMEOUT, *choices, 0)
+        times = FRAGMENT_TIMEOUT, OPENING_TIMEOUT
+        return SETTINGS.codec(family).pack(self.now, *times, *choices, 0)
 
     def packed_pods(self, family: Family) -> bytes:
         """The bytes of ``struct pods``."""

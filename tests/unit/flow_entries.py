@@ -34,5 +34,5 @@ def flow_entry(
     new_source, new_destination = ends(source or client), ends(backend)
     key = from_address + to_address + from_port + to_port + struct.pack("=BBH", protocol, direction, 0)
     value = new_source[0] + new_destination[0] + new_source[1] + new_destination[1]
-    value += struct.pack("=6IBBH", 7, 3, service, seen, 0, timeout, state, flags, 0)
+    value += struct.pack("=7IBBH", 7, 3, service, seen, 0, timeout, 0, state, flags, 0)
     return key, value

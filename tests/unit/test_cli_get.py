@@ -298,7 +298,7 @@ class Clock:
     """A settings map with that time in it."""
 
     def __init__(self, now: int) -> None:
-        self._value = struct.pack("=Q5I", now, 0, 0, 0, 0, 0)
+        self._value = struct.pack("=Q6I", now, *[0] * 6)
 
     def lookup(self, _key: bytes) -> bytes:
         return self._value

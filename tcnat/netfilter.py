@@ -1,0 +1,170 @@
+"""Whether netfilter has rules that see the packets which a node forwards. Only looks.
+
+nftables (and iptables' newer way into it) is asked by netlink, the older ip_tables by getsockopt(2), and only for
+tables that are there: asking for another would make it.
+
+Sources: include/uapi/linux/netfilter/{nf_tables,nfnetlink}.h, include/uapi/linux/netfilter_ipv4/ip_tables.h and its kin
+of IPv6.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tcnat.layout import Family
+
+_NETLINK_NETFILTER = 12
+_NFT = 10 << 8
+"""NFNL_SUBSYS_NFTABLES, as the upper byte of a message's type."""
+_NEW_CHAIN, _GET_CHAIN, _NEW_RULE, _GET_RULE = 3, 4, 6, 7
+_REQUEST, _DUMP, _DONE, _ERROR = 1, 0x300, 3, 2
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
+_RULE_TABLE, _RULE_CHAIN = 1, 2
+_HOOK_NUMBER = 1
+_HEADER = struct.Struct("=IHHII")
+_FAMILY_HEADER = struct.Struct("=BBH")
+_ATTRIBUTE = struct.Struct("=HH")
+_TYPE_MASK = 0x3FFF
+_NFPROTO = {1: tuple(Family), 2: (Family.IPV4,), 10: (Family.IPV6,)}
+"""NFPROTO_INET, _IPV4 and _IPV6."""
+_HOOKS = {0: "prerouting", 2: "forward", 4: "postrouting", 5: "ingress"}
+"""What a forwarded packet passes."""
+_ACCEPT = 1
+_TIMEOUT = 5.0
+_ROOM = 1 << 16
+
+_GET_INFO, _GET_ENTRIES = 64, 65
+_INFO = struct.Struct("=32sI5I5III")
+_ENTRIES_AT = 40
+_TARGET_OFFSET = {Family.IPV4: 88, Family.IPV6: 140}
+_VERDICT_AT = 32
+_LEVEL = {Family.IPV4: (socket.AF_INET, socket.IPPROTO_IP), Family.IPV6: (socket.AF_INET6, socket.IPPROTO_IPV6)}
+_NAMES = {Family.IPV4: "ip_tables_names", Family.IPV6: "ip6_tables_names"}
+
+Chain = tuple[int, str, str]
+"""Family (NFPROTO), table and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooked:
+    """A chain that forwarded packets pass, and that does something to them."""
+
+    table: str
+    chain: str
+
+    def __str__(self) -> str:
+        return f"table {self.table}, chain {self.chain}"
+
+
+def hooked(family: Family) -> list[Hooked]:
+    """The chains that packets of the family pass when the node forwards them, of those that have rules or another
+    policy than to accept. OSError where the kernel does not tell."""
+    return [*_nftables(family), *_ip_tables(family)]
+
+
+def _nftables(family: Family) -> Iterator[Hooked]:
+    try:
+        chains = {(proto, *named): told for proto, *named, told in _base_chains() if family in _NFPROTO.get(proto, ())}
+        filled = set(_chains_with_rules()) if chains else set()
+    except OSError as error:
+        if error.errno in {errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT}:
+            return  # the kernel has no nftables
+        raise
+    for key, accepts in sorted(chains.items()):
+        if key in filled or not accepts:
+            yield Hooked(str(key[1]), str(key[2]))
+
+
+def _base_chains() -> Iterator[tuple[int, str, str, bool]]:
+    """Family, table, name, and whether its policy is to accept, of the chains at the hooks in question."""
+    for proto, attributes in _listing(_GET_CHAIN, _NEW_CHAIN):
+        hook = dict(_attributes(attributes.get(_CHAIN_HOOK, b"")))
+        if hook and int.from_bytes(hook.get(_HOOK_NUMBER, b""), "big") in _HOOKS:
+            policy = int.from_bytes(attributes.get(_CHAIN_POLICY, b"\1"), "big")
+            yield proto, _text(attributes[_CHAIN_TABLE]), _text(attributes[_CHAIN_NAME]), policy == _ACCEPT
+
+
+def _chains_with_rules() -> Iterator[Chain]:
+    for proto, attributes in _listing(_GET_RULE, _NEW_RULE):
+        yield proto, _text(attributes[_RULE_TABLE]), _text(attributes[_RULE_CHAIN])
+
+
+def _listing(ask: int, answer: int) -> Iterator[tuple[int, dict[int, bytes]]]:
+    """The messages of a listing: family and attributes of each."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asking:
+        asking.settimeout(_TIMEOUT)
+        size = _HEADER.size + _FAMILY_HEADER.size
+        asking.send(_HEADER.pack(size, _NFT | ask, _REQUEST | _DUMP, 1, 0) + _FAMILY_HEADER.pack(0, 0, 0))
+        while True:
+            for type, message in _messages(asking.recv(_ROOM)):
+                if type == _DONE:
+                    return
+                if type == _ERROR:
+                    raise OSError(-struct.unpack_from("=i", message)[0], "nftables cannot be listed")
+                if type == _NFT | answer:
+                    yield message[0], dict(_attributes(message[_FAMILY_HEADER.size :]))
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= _HEADER.size:
+        length, type, *_ = _HEADER.unpack_from(data)
+        yield type, data[_HEADER.size : length]
+        data = data[(length + 3) & ~3 :]
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= _ATTRIBUTE.size:
+        length, type = _ATTRIBUTE.unpack_from(data)
+        yield type & _TYPE_MASK, data[_ATTRIBUTE.size : length]
+        data = data[max((length + 3) & ~3, _ATTRIBUTE.size) :]
+
+
+def _text(raw: bytes) -> str:
+    return raw.rstrip(b"\0").decode(errors="replace")
+
+
+def _ip_tables(family: Family) -> Iterator[Hooked]:
+    try:
+        names = Path("/proc/thread-self/net", _NAMES[family]).read_text().split()
+    except FileNotFoundError:
+        return  # the kernel has no ip_tables
+    for name in names:
+        with suppress(FileNotFoundError):  # the table went meanwhile
+            yield from _of_table(family, name)
+
+
+def _of_table(family: Family, name: str) -> Iterator[Hooked]:
+    """The hooks of one table at which there are rules, or another policy than to accept."""
+    domain, level = _LEVEL[family]
+    asked = name.encode().ljust(32, b"\0")
+    with socket.socket(domain, socket.SOCK_RAW, socket.IPPROTO_RAW) as asking:
+        info = _getsockopt(asking, level, _GET_INFO, asked.ljust(_INFO.size, b"\0"))
+        _, valid, *numbers = _INFO.unpack(info)
+        first, last, size = numbers[:5], numbers[5:10], numbers[11]
+        request = (asked + struct.pack("=I", size)).ljust(_ENTRIES_AT + size, b"\0")
+        entries = _getsockopt(asking, level, _GET_ENTRIES, request)[_ENTRIES_AT:]
+    for hook, chain in _HOOKS.items():
+        if hook < len(first) and valid >> hook & 1:
+            (target,) = struct.unpack_from("=H", entries, last[hook] + _TARGET_OFFSET[family])
+            (verdict,) = struct.unpack_from("=i", entries, last[hook] + target + _VERDICT_AT)
+            if first[hook] != last[hook] or verdict != -_ACCEPT - 1:
+                yield Hooked(name, chain.upper())
+
+
+def _getsockopt(asking: socket.socket, level: int, option: int, request: bytes) -> bytes:
+    """getsockopt(2) whose buffer is read by the kernel, too."""
+    import ctypes  # noqa: PLC0415
+
+    buffer = ctypes.create_string_buffer(request, len(request))
+    length = ctypes.c_uint32(len(request))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.getsockopt(asking.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"a table of ip_tables cannot be read: errno {number}")
+    return buffer.raw
