@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import http.client
 import json
+import os
 import signal
 import time
 from collections.abc import Iterable
@@ -21,6 +22,10 @@ HEALTH_PORT = 10256
 METRICS_PORT = 10249
 
 
+REDIRECT = "TCNAT_LAB_REDIRECT"
+"""Environment variable: what agents get as --redirect unless a test says so itself, to run tests in each way."""
+
+
 class BareAgent:
     """``tcnat agent`` on the lab's node, with pins of the lab's own, and the source that ``options`` name."""
 
@@ -31,7 +36,9 @@ class BareAgent:
 
     def command(self) -> list[str]:
         """The words that start it."""
-        words = [*self.lab.served, "--pin-path", str(self.lab.pins), *self.options]
+        wanted = os.environ.get(REDIRECT) if self.version is CHECKOUT else None
+        redirect = ["--redirect", wanted] if wanted else []
+        words = [*self.lab.served, "--pin-path", str(self.lab.pins), *redirect, *self.options]
         return [*self.version.command(), "agent", "--datapath=tc", *words]
 
     def launch(self) -> None:
