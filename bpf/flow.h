@@ -100,6 +100,7 @@ inline_always void make_other(struct flow *other, struct flow_key *key, struct f
     other->to_source_port = key->destination_port;
     other->to_destination_port = key->source_port;
     other->flags = f->flags & ~FLOW_ACK_SEEN;
+    other->device = 0;
 }
 
 /* Move both halves to the table of answered flows. 0, or -1 where that is full: then they stay where they are. */

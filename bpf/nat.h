@@ -61,8 +61,8 @@ inline_always int hand_on(struct __sk_buff *skb, struct packet *p, struct neighb
  * The way out for a packet of a flow. At the client's side a hairpin turns back, and what is for a workload `here`, on
  * this node, goes straight there: `next`.
  */
-inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client,
-                            int here, struct neighbour *next)
+inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client, int here,
+                            struct neighbour *next)
 {
     if (to->flags & FLOW_DIRECT && !changes(p, to)) {
         if (p->fragment == FIRST_FRAGMENT)

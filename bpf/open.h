@@ -102,11 +102,12 @@ inline_always int mend(struct packet *p, struct flow *f, int fresh)
 }
 
 /* Write both halves, the reply first: no packet goes out whose answer would not be known. 0, or -1 for no room. */
-inline_always int write_halves(struct flow_key *reply, struct packet *p, struct flow *f)
+inline_always int write_halves(struct flow_key *reply, struct packet *p, struct flow *f, __u32 reply_device)
 {
     struct flow other;
 
     make_other(&other, &p->key, f);
+    other.device = reply_device;
     await_reply(reply, p->seconds);
     if (flows_new.insert(reply, &other) < 0)
         return -1;

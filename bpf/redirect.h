@@ -24,8 +24,8 @@
 #endif
 
 /*
- * Whether packets between workloads are handed on at all. The agent says for how long, in seconds of the packets' clock,
- * and says it again and again: what nobody keeps in step is not gone by. Reads the clock where that matters.
+ * Whether packets between workloads are handed on at all. The agent says for how long, in seconds of the packets'
+ * clock, and says it again and again: what nobody keeps in step is not gone by. Reads the clock where that matters.
  */
 inline_always int hands_on(struct __sk_buff *skb, struct packet *p, struct settings *s)
 {
@@ -41,20 +41,49 @@ inline_always int hands_on(struct __sk_buff *skb, struct packet *p, struct setti
     return (__s32)(*until - p->seconds) > 0;
 }
 
-/* Whether packets to this address are handed on, to a workload of this node; *found is then how it is reached. */
-inline_always int find_neighbour(struct __sk_buff *skb, struct packet *p, struct settings *s, struct address *to,
-                                 struct neighbour *found)
+/* The device of the workload on this node that has this address, or 0. */
+inline_always __u32 device_of(struct address *address)
 {
-    struct address key = *to;
+    struct address key = *address;
+    struct neighbour *n = neighbours.lookup(&key);
+
+    return n ? n->device : 0;
+}
+
+/*
+ * Whether a packet that is turned into *to is handed on; *next is then how its destination is reached. Only what comes
+ * by the device that the node's routes have for its source is: the rest may be forged, which is for the node to judge.
+ */
+inline_always int finds_next(struct __sk_buff *skb, struct packet *p, struct settings *s, struct flow *to,
+                             struct neighbour *next)
+{
+    struct address key = to->to_destination;
     struct neighbour *n;
 
-    if (!hands_on(skb, p, s))
+    if (to->device != skb->ifindex || !hands_on(skb, p, s))
         return 0;
     n = neighbours.lookup(&key);
     if (!n)
         return 0;
-    *found = *n;
+    *next = *n;
     return 1;
+}
+
+/* By which devices the packets of both halves have to come to be handed on. */
+struct devices {
+    __u32 forward;
+    __u32 reply;
+};
+
+inline_always void find_devices(struct __sk_buff *skb, struct packet *p, struct settings *s, struct flow *f,
+                                struct devices *found)
+{
+    found->forward = 0;
+    found->reply = 0;
+    if (!hands_on(skb, p, s))
+        return;
+    found->forward = device_of(&p->key.source);
+    found->reply = device_of(&f->to_destination);
 }
 
 /* The hops that the packet has left to go; the next one takes the last. */

@@ -67,6 +67,7 @@ int tc_egress(struct __sk_buff *skb)
     struct flow *f, *other;
     struct flow to;
     struct neighbour next;
+    struct devices by;
     int parsed, here;
     __u8 state;
 
@@ -104,11 +105,12 @@ int tc_egress(struct __sk_buff *skb)
     keep_pointer(other);
     if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
         goto open;
-    here = find_neighbour(skb, &p, s, &to.to_destination, &next);
     if (to.seen != p.seconds) {
         f->seen = p.seconds;
         other->seen = p.seconds;
-        other->device = here ? next.device : 0;
+        find_devices(skb, &p, s, &to, &by);
+        f->device = by.forward;
+        other->device = by.reply;
         await_reply(&reply, p.seconds);
     }
     if (p.key.protocol == PROTOCOL_TCP) {
@@ -117,6 +119,7 @@ int tc_egress(struct __sk_buff *skb)
         if (state != to.state)
             set_state(f, other, state, PROTOCOL_TCP);
     }
+    here = finds_next(skb, &p, s, &to, &next);
     return translate(skb, &p, &to, 1, here, &next);
 open:
     go_on(skb, &p, TAIL_EGRESS_OPEN);
@@ -213,17 +216,17 @@ int egress_rewrite(struct __sk_buff *skb)
 
     if (!s || take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    here = p.fragment == WHOLE && find_neighbour(skb, &p, s, &to.to_destination, &next);
+    here = p.fragment == WHOLE && finds_next(skb, &p, s, &to, &next);
     return translate(skb, &p, &to, 1, here, &next);
 }
 
-/* A packet that may be a workload's reply to another of this node: reversed here, it need not take the node's routes. */
+/* A packet that may be a workload's reply to another of this node: reversed here, it need not take the node's routes.
+ */
 int egress_answer(struct __sk_buff *skb)
 {
     struct packet p;
     struct settings *s = find_settings();
     struct flow_key forward;
-    struct neighbour next;
     struct flow *f;
     int fresh;
 
@@ -232,7 +235,7 @@ int egress_answer(struct __sk_buff *skb)
     p.key.direction = REPLY;
     f = find_flow(&p.key, &p, &fresh);
     if (!f || f->device != skb->ifindex || f->flags & FLOW_HAIRPIN || is_for_another(&p, f) ||
-        !find_neighbour(skb, &p, s, &f->to_destination, &next)) {
+        !device_of(&f->to_destination)) {
         p.key.direction = FORWARD;
         return miss(skb, &p, s);
     }
@@ -268,7 +271,7 @@ int egress_new(struct __sk_buff *skb)
     struct service *svc;
     struct flow f = {};
     struct flow_key reply;
-    struct neighbour next;
+    struct devices by;
     __u32 hash;
 
     if (!s || take_up(&p) < 0)
@@ -301,8 +304,8 @@ int egress_new(struct __sk_buff *skb)
         f.service = svc->service;
     }
     choose_source(skb, &p, &f);
-    if (find_neighbour(skb, &p, s, &f.to_destination, &next))
-        f.device = next.device;
+    find_devices(skb, &p, s, &f, &by);
+    f.device = by.forward;
     if (p.key.protocol == PROTOCOL_SCTP && f.to_destination_port != p.key.destination_port)
         return drop(skb, &p, REASON_SCTP_PORT);
     if (!p.unknown)
@@ -317,7 +320,7 @@ int egress_new(struct __sk_buff *skb)
     if (p.key.protocol == PROTOCOL_TCP)
         f.state = first_tcp_state(&p);
     f.timeout = timeout_of(f.state, p.key.protocol);
-    if (write_halves(&reply, &p, &f) < 0)
+    if (write_halves(&reply, &p, &f, by.reply) < 0)
         return drop(skb, &p, REASON_FLOW_TABLE_FULL);
     if (f.flags & FLOW_HAIRPIN) {
         __u32 zero = 0, one = 1;

@@ -108,7 +108,7 @@ struct flow {
     __u32
         ack; /* the last acknowledgement number that this half's sender sent; while OPENING_ANSWERED, the one awaited */
     __u32 timeout; /* seconds, the state's */
-    __u32 device;  /* of the workload on this node that the backend is: its replies may be handed on; 0: none */
+    __u32 device;  /* by which this half's packets come if they may be handed on; 0: none */
     __u8 state;
     __u8 flags;
     __u16 pad;

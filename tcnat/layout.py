@@ -225,7 +225,7 @@ FLOW = Struct(
         ("seen", "I"),  # seconds
         ("ack", "I"),  # host order
         ("timeout", "I"),  # seconds, the state's
-        ("device", "I"),  # index of the device of the workload that the backend is; 0: none whose replies are handed on
+        ("device", "I"),  # index of the device by which this half's packets come if they may be handed on; 0: none
         ("state", "B"),
         ("flags", "B"),
         ("pad", "H"),

@@ -168,6 +168,14 @@ def test_a_reply_from_another_pod_is_not_taken_for_the_backends(node: Node, w: W
 
 
 @both_families
+def test_a_question_in_another_pods_name_is_left_to_the_node(node: Node, w: Wire) -> None:
+    forged = Ether(src=POD_MACS["server"], dst=NODE_MAC) / ask(w)[1]
+    for _ in range(2):
+        assert node.send("server", forged) == (Way.STACK, bytes(Ether(bytes(forged)[:14]) / asked(w)[1]))
+    assert node.send("client", ask(w)) == (Way.HANDED_ON, at("server", asked(w)))
+
+
+@both_families
 def test_what_is_nobodys_reply_passes(node: Node, harness: Harness, w: Wire) -> None:
     for packet in (
         w.tcp(w.backend_one, 8080, w.client, 50000, "SA", ack=1),

@@ -53,6 +53,7 @@ def test_every_setting_can_be_a_key_of_the_file(file: Path) -> None:
         pin-path: /sys/fs/bpf/other
         unknown-port: reject
         echo: drop
+        redirect: "on"
         tcp-timeout: 2h
         tcp-half-closed-timeout: 10m
         udp-timeout: 40s
@@ -69,6 +70,7 @@ def test_every_setting_can_be_a_key_of_the_file(file: Path) -> None:
         service_proxy_name="tcnat",
         network_device=("eth0",),
         workload_device=("veth*", "cali*"),
+        redirect="on",
         hostname_override="node-7",
         cluster_cidr=("10.244.0.0/16", "fd00::/48"),
         masquerade_all=True,

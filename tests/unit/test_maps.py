@@ -178,12 +178,13 @@ def test_counters_are_summed_over_the_cpus() -> None:
 def test_settings_are_written_once_and_leave_clock_and_trace_alone() -> None:
     maps = fake_maps()
     store = store_of(maps)
-    maps["settings"].update(bytes(4), struct.pack("=Q5I", 7, 0, 0, 0, 0, 1))
+    maps["settings"].update(bytes(4), struct.pack("=Q6I", 7, 0, 0, 0, 0, 0, 1))
     wanted = Settings({FlowState.OPEN: 5}, sctp_timeout=6, unknown_port=Choice.REJECT, echo=Choice.DROP)
     assert store.write_settings(wanted)
     assert not store.write_settings(wanted)
-    now, fragment, unknown_port, echo, rejects, trace = struct.unpack("=Q5I", maps["settings"].content[bytes(4)])
-    assert (now, fragment, unknown_port, echo, rejects, trace) == (7, 30, 2, 1, 1000, 1)
+    found = struct.unpack("=Q6I", maps["settings"].content[bytes(4)])
+    now, fragment, opening, unknown_port, echo, rejects, trace = found
+    assert (now, fragment, opening, unknown_port, echo, rejects, trace) == (7, 30, 60, 2, 1, 1000, 1)
     timeouts = {struct.unpack("=I", key)[0]: struct.unpack("=I", v)[0] for key, v in maps["timeouts"].items()}
     assert timeouts == {**DEFAULT_TIMEOUTS, FlowState.OPEN: 5, len(FlowState): 6}
     assert store.read_settings() == replace(wanted, timeouts={**DEFAULT_TIMEOUTS, FlowState.OPEN: 5})
