@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..marks import Said
-from ..series import NO_PROXY, Measure
+from ..series import NO_PROXY, Measure, Series
 from .chapters import bare, chapters
 from .looks import KNOWN, UNCHANGING
 from .outcome import Outcome
 from .panels import Lines
 from .pictures import Picture, lines
-from .tables import NOT_MEASURED, Row, judged, ratios
+from .tables import Row, judged, of_runs, ratios
+from .wording import NOT_MEASURED
 
 TITLE = "tcnat beside its peers"
 HEADLINE = "requests"
 """The picture of the README."""
 SIGNS = {Said.REACHED: "✓", Said.MISSED: "✗", Said.UNDECIDED: "?", Said.NOT_MEASURED: "–"}
+LEAD = "tcnat’s lead is above 1 where tcnat is better, be the figure a rate or a time."
 JUDGING = (
     "A mark is reached or missed when the whole interval of its ratio is on one side of it, and undecided when it lies "
     "within or when there are too few runs; how sure an interval is stands with it. Single figures are judged by their "
@@ -45,7 +48,7 @@ def report(outcome: Outcome, folder: str) -> Report:
     counted = Counter(each.said for each in verdicts)
     values = {
         "title": TITLE,
-        "words": _words(outcome),
+        "words": f"{_words(outcome, outcome.results.series)} {LEAD}",
         "missing": _missing(outcome),
         "judged": verdicts,
         "tally": ", ".join(f"{counted[said]} {said}" for said in Said if counted[said]).capitalize() + ".",
@@ -75,25 +78,16 @@ def _environment(escape: bool) -> Environment:
     return made
 
 
-def _words(outcome: Outcome) -> str:
-    """What the figures are, with how many runs there were."""
-    counts = sorted({len(each.runs) for each in outcome.results.series if each.runs})
-    runs = f"{'up to ' if len(counts) > 1 else ''}{counts[-1]}" if counts else "no"
+def _words(outcome: Outcome, series: Iterable[Series]) -> str:
+    """What the figures of these series are, how many runs there were of each, and where."""
+    counts = sorted({len(each.runs) for each in series if each.runs})
+    runs = f"{'up to ' if len(counts) > 1 else ''}{of_runs(counts[-1])}" if counts else "no runs"
     machine = outcome.results.machine
-    where = ", ".join(
-        text
-        for text in (
-            machine.get("cpu", ""),
-            f"{machine['cores']} cores" if "cores" in machine else "",
-            f"Linux {machine['kernel']}" if "kernel" in machine else "",
-            machine.get("date", ""),
-        )
-        if text
-    )
+    said = (("{}", "cpu"), ("{} cores", "cores"), ("Linux {}", "kernel"), ("{}", "date"))
+    where = ", ".join(words.format(machine[name]) for words, name in said if name in machine)
     return (
-        f"Medians of {runs} runs, in which all peers took turns; ratios are those of runs made side by side, with the "
-        f"least and the greatest. tcnat’s lead is above 1 where tcnat is better, be the figure a rate or a time. "
-        f"Measured on {where or 'a machine that the results do not name'}."
+        f"Medians of {runs}, in which all peers took turns; ratios are those of runs made side by side, with the "
+        f"least and the greatest. Measured on {where or 'a machine that is not named'}."
     )
 
 
@@ -122,6 +116,7 @@ def _headline(outcome: Outcome) -> tuple[Measure, Picture] | None:
 
 def _block(outcome: Outcome, measure: Measure, picture: Picture, folder: str) -> str:
     sizes = outcome.sizes(measure)
+    own = [each for each in outcome.results.series if each.measure == measure.key]
     rows = []
     for peer in outcome.peers(measure):
         if peer in UNCHANGING:
@@ -134,5 +129,5 @@ def _block(outcome: Outcome, measure: Measure, picture: Picture, folder: str) ->
             texts = ("1",) * len(sizes)
         rows.append(Row("", peer, texts, ours=peer == "tcnat"))
     values = {"picture": picture, "folder": folder, "title": bare(measure), "rows": rows,
-              "sizes": [f"{size:,}" for size in sizes], "words": _words(outcome)}  # fmt: skip
+              "sizes": [f"{size:,}" for size in sizes], "words": _words(outcome, own)}  # fmt: skip
     return _environment(False).get_template("readme.md.j2").render(values)

@@ -16,7 +16,7 @@ from ..series import NO_PROXY, Measure
 from .looks import OURS, UNCHANGING, Look, look
 from .outcome import Cell, Outcome, Spread
 from .style import FAINT, INK, PALE, TAIL, along_services, line, logarithmic
-from .wording import number
+from .wording import NOT_MEASURED, number
 
 APART = 0.045
 """How far two peers' points for the same number of Services stand apart, as a power of ten."""
@@ -169,7 +169,9 @@ class Tails:
             found = [outcome.cell(measure, peer, self.services) for measure in self.measures]
             spreads = [cell.value for cell in found if cell and cell.value and cell.value.low > 0]
             if not spreads:
-                note = next((cell.note for cell in found if cell and cell.note), "not measured")
+                note = next((cell.note for cell in found if cell and cell.note), NOT_MEASURED)
+                if not outcome.awaited(self.measures[0], peer, self.services):
+                    note = f"as with {outcome.sizes(self.measures[0])[0]:,}"
                 axes.text(limits[0] * 1.15, row, note, va="center", fontsize=8, color=PALE, style="italic", bbox=_BARE)
                 continue
             if peer == NO_PROXY:
@@ -211,7 +213,7 @@ class Bars:
         greatest = max([each.high for each in self.values if each] + [at for at, _ in self.marks], default=0) or 1.0
         for row, (each, colour) in enumerate(zip(self.values, self.colours, strict=True)):
             if each is None:
-                axes.text(greatest * 0.01, row, "not measured", va="center", fontsize=8, color=PALE, style="italic")
+                axes.text(greatest * 0.01, row, NOT_MEASURED, va="center", fontsize=8, color=PALE, style="italic")
                 continue
             axes.barh(row, each.median, height=0.62, color=colour, zorder=2)
             axes.hlines(row, each.low, each.high, color=INK, lw=1, zorder=3)

@@ -11,9 +11,8 @@ from ..marks import Mark, Said, Verdict
 from ..series import Measure
 from .looks import OURS, look
 from .outcome import Cell, Outcome, Spread
-from .wording import NOTHING, number, ratio, services, spread
+from .wording import NOT_MEASURED, NOTHING, number, ratio, services, spread
 
-NOT_MEASURED = "not measured"
 SHORT = 0.1
 """CPU time of one unit of work in seconds: what is shorter is told in microseconds."""
 

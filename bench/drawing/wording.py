@@ -7,6 +7,7 @@ import math
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 """What stands where there is no number."""
+NOT_MEASURED = "not measured"
 
 
 def number(value: float) -> str:

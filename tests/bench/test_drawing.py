@@ -113,6 +113,14 @@ def test_a_peer_that_a_measure_does_not_have_with_some_number_of_services_is_tol
     assert "| 10 | nftables maps | *not measured* |" in text
 
 
+def test_a_peer_that_the_number_of_services_is_nothing_to_is_not_missed_with_more_of_them(results: Results) -> None:
+    latencies = [each for each in results.series if each.measure.startswith("connect") and each.peer == NO_PROXY]
+    once = [replace(each, peer="empty tc program") for each in latencies if each.services == 10]
+    made = report(Outcome(replace(results, series=[*latencies, *once])), "")
+    assert "not measured" not in made.files["README.md"].partition("## Latency")[2]
+    assert ">as with 10<" in made.files["latency-connect.svg"]
+
+
 def test_figures_are_medians_with_their_spread_and_ratios_of_runs_made_side_by_side(
     results: Results, markdown: str
 ) -> None:
@@ -272,6 +280,7 @@ def test_odd_results_are_drawn_all_the_same(services: int, runs: dict[str, tuple
     ]
     series = [Series(each.key, peer, services, values) for each in measures for peer, values in runs.items()]
     text = report(Outcome(Results(measures=measures, series=series)), "").files["index.html"]
+    assert "<b>" not in text
     for peer in runs:
         assert peer.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in text
 
