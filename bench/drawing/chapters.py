@@ -17,6 +17,8 @@ from .panels import Bars, Chosen, Lines
 from .pictures import Picture, bars, lines, tails
 from .tables import Table, of_figures, of_measure
 
+LAST = ("vm", "single")
+"""Keys of chapters that come behind all others."""
 _TAIL = re.compile(r"^(?P<stem>.+)_(p50|p99|p999)$")
 """Keys of measures that are one percentile of a distribution."""
 
@@ -43,7 +45,7 @@ def chapters(outcome: Outcome) -> list[Chapter]:
             made.append(build(own, outcome))
     if figures := [each for each in outcome.results.figures if each.runs]:
         made.append(_single(figures))
-    return made
+    return sorted(made, key=lambda each: each.key in LAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,38 +94,59 @@ def _bars(measure: Measure, size: int, view: View, outcome: Outcome, several: bo
 
 
 def _rates(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
+    words = "Clients on the node, backends on the node or on another one, and between them what the peer does."
+    pictures = _rate_pictures("", measures, outcome)
+    return Chapter("rates", "Throughput, and what it costs", words, _there(pictures), _tables(measures, outcome))
+
+
+def _rate_pictures(prefix: str, measures: Sequence[Measure], outcome: Outcome) -> list[Picture | None]:
     through = "How much gets through, ÷ no proxy. Higher is better; strokes reach from the least to the greatest round."
     costs = (
         "What that costs: CPU time of the whole machine for one unit of work, ÷ no proxy. Lower is better. It is "
         "steadier than rates are."
     )
-    pictures = [
-        *_drawn("rates", "Rates as ratios to no proxy", through, measures, RATE, outcome),
-        *_drawn("cpu", "CPU time as ratios to no proxy", costs, measures, CPU, outcome),
+    return [
+        *_drawn(f"{prefix}rates", "Rates as ratios to no proxy", through, measures, RATE, outcome),
+        *_drawn(f"{prefix}cpu", "CPU time as ratios to no proxy", costs, measures, CPU, outcome),
     ]
-    words = "Clients on the node, backends on the node or on another one, and between them what the peer does."
-    return Chapter("rates", "Throughput, and what it costs", words, _there(pictures), _tables(measures, outcome))
 
 
 def _latency(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
+    words = "The median of many single times, and their tail. Axes are logarithmic."
+    pictures = _latency_pictures(measures, outcome)
+    return Chapter("latency", "Latency", words, _there(pictures), _tables(measures, outcome))
+
+
+def _latency_pictures(measures: Sequence[Measure], outcome: Outcome) -> list[Picture | None]:
+    """One for each distribution, of which the measures are percentiles."""
     by_stem: dict[str, list[Measure]] = {}
-    for each in measures:
+    for each in sorted(measures, key=lambda each: each.key.rpartition("_")[2]):
         by_stem.setdefault(_stem(each), []).append(each)
-    for own in by_stem.values():
-        own.sort(key=lambda each: each.key)
-    pictures = [
+    stems = list(dict.fromkeys(map(_stem, measures)))
+    return [
         tails(
             f"latency-{re.sub(r'[^a-z0-9]+', '-', stem.lower()).strip('-')}",
-            f"{bare(own[0])}: median and tail of each peer's times, a panel for each number of Services.",
+            f"{bare(by_stem[stem][0])}: median and tail of each peer's times, a panel for each number of Services.",
             "Further left is better. Dashed lines are no proxy's; pale bars reach from the least to the greatest run.",
-            bare(own[0]),
-            own,
+            bare(by_stem[stem][0]),
+            by_stem[stem],
             outcome,
         )
-        for stem, own in by_stem.items()
+        for stem in stems
     ]
-    words = "The median of many single times, and their tail. Axes are logarithmic."
-    return Chapter("latency", "Latency", words, _there(pictures), _tables(measures, outcome))
+
+
+def _virtual(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
+    """Measures of the virtual machine: rates, and percentiles."""
+    pictures = [
+        *_rate_pictures("vm-", [each for each in measures if _is_rate(each, outcome)], outcome),
+        *_latency_pictures([each for each in measures if _is_tail(each, outcome)], outcome),
+    ]
+    words = (
+        "Peers once more, on a kernel that has what this machine's may lack, such as IPVS. The machine is emulated and "
+        "many times slower: only ratios within this chapter tell something."
+    )
+    return Chapter("vm", "In a virtual machine", words, _there(pictures), _tables(measures, outcome))
 
 
 def _memory(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
@@ -188,6 +211,10 @@ def bare(measure: Measure) -> str:
     return title[:1].upper() + title[1:]
 
 
+def _is_virtual(measure: Measure, _: Outcome) -> bool:
+    return measure.key.startswith("vm_")
+
+
 def _is_rate(measure: Measure, outcome: Outcome) -> bool:
     return measure.more_is_better and NO_PROXY in outcome.peers(measure)
 
@@ -213,6 +240,7 @@ def _is_control(measure: Measure, outcome: Outcome) -> bool:
 
 
 _CHAPTERS: tuple[tuple[Callable[[Sequence[Measure], Outcome], Chapter], Callable[[Measure, Outcome], bool]], ...] = (
+    (_virtual, _is_virtual),
     (_rates, _is_rate),
     (_packets, _is_packet),
     (_latency, _is_tail),

@@ -48,7 +48,7 @@ def report(outcome: Outcome, folder: str) -> Report:
     counted = Counter(each.said for each in verdicts)
     values = {
         "title": TITLE,
-        "words": f"{_words(outcome, outcome.results.series)} {LEAD}",
+        "words": f"{_words(outcome, _compared(outcome))} {LEAD}",
         "missing": _missing(outcome),
         "judged": verdicts,
         "tally": ", ".join(f"{counted[said]} {said}" for said in Said if counted[said]).capitalize() + ".",
@@ -91,6 +91,12 @@ def _words(outcome: Outcome, series: Iterable[Series]) -> str:
     )
 
 
+def _compared(outcome: Outcome) -> list[Series]:
+    """The series that have one of no proxy beside them, or all where none has."""
+    beside = {each.measure for each in outcome.results.series if each.peer == NO_PROXY}
+    return [each for each in outcome.results.series if each.measure in beside] or outcome.results.series
+
+
 def _missing(outcome: Outcome) -> list[str]:
     """Peers that the bench knows and these results do not."""
     absent = [peer for peer in KNOWN if peer not in outcome.everyone]
@@ -106,7 +112,12 @@ def sorted_machine(machine: dict[str, str]) -> list[tuple[str, str]]:
 def _headline(outcome: Outcome) -> tuple[Measure, Picture] | None:
     """Requests per second against the number of Services, for the README; the first measure of requests is meant."""
     for measure in outcome.results.measures:
-        if measure.unit == "requests/s" and NO_PROXY in outcome.peers(measure) and len(outcome.sizes(measure)) > 1:
+        if (
+            measure.unit == "requests/s"
+            and not measure.key.startswith("vm_")
+            and NO_PROXY in outcome.peers(measure)
+            and len(outcome.sizes(measure)) > 1
+        ):
             panel = Lines(measure, bare(measure), "requests/s ÷ no proxy", lambda cell: cell.to_limit, True, named=True)
             alt = f"{bare(measure)}: requests per second ÷ no proxy, against the number of Services, a line for a peer."
             picture = lines(HEADLINE, alt, "", [panel], outcome)

@@ -89,7 +89,7 @@ class Lines:
             axes.set_ylim(min(lows) / 1.6, max(highs) * 1.4)
             logarithmic(axes, "y")
         else:
-            axes.set_ylim(0, max(highs, default=1) * 1.1 or 1)
+            axes.set_ylim(min([0.0, *lows]), max(highs, default=1) * 1.1 or 1)
             axes.grid(axis="y")
 
     def _lost(self, axes: Axes, outcome: Outcome, peers: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ LOST = "not loaded in 10 minutes"
 COST = {
     NO_PROXY: (1.0, 0.0),
     "tcnat": (1.02, 0.0),
-    "tcnat without redirect": (0.97, 0.0),
     "nftables maps": (0.93, 0.005),
     "kube-proxy iptables-legacy": (0.88, 0.09),
     "kube-proxy iptables-nft": (0.86, 0.05),
@@ -48,7 +47,7 @@ GROWING = (
 
 
 def results(runs: int = 5, sizes: tuple[int, ...] = SIZES, seed: int = 7) -> Results:
-    """All kinds of measures, of all peers but one ("kube-proxy IPVS")."""
+    """All kinds of measures, of all peers but one ("tcnat without redirect")."""
     chance = random.Random(seed)
     made = Results(machine={"kernel": "6.1.0", "cpu": "Made-Up CPU", "cores": "2", "memory": "8 GiB", "tcnat": "0.1.0"})
     for key, title, unit, work, at_best in RATES:
@@ -64,6 +63,7 @@ def results(runs: int = 5, sizes: tuple[int, ...] = SIZES, seed: int = 7) -> Res
             ]
     _growing(chance, made, sizes, runs)
     _packets(chance, made)
+    _virtual(chance, made, runs)
     made.figures.append(Figure("endpoint change to the maps", "ms", (11.0, 12.5, 14.0), at_most=20))
     marks = [
         Mark("http_short_rate", "tcnat", NO_PROXY, 10, at_least=1.0),
@@ -113,3 +113,11 @@ def _packets(chance: random.Random, made: Results) -> None:
             for peer, nanoseconds in (("tcnat", cost), ("calibration", 40), ("empty tc program", 6)):
                 runs = tuple(nanoseconds * chance.uniform(0.97, 1.1) for _ in range(5))
                 made.series.append(Series(f"{key}_{family}", peer, 0, runs))
+
+
+def _virtual(chance: random.Random, made: Results, runs: int) -> None:
+    title = "Linux 6.1.0, emulated: HTTP, 200 connections of one request each: rate"
+    made.measures.append(Measure("vm_http_short_few_rate", title, "requests/s", "request"))
+    for peer in (NO_PROXY, "tcnat", "kube-proxy IPVS"):
+        values = tuple(300 * chance.uniform(0.9, 1.1) for _ in range(runs))
+        made.series.append(Series("vm_http_short_few_rate", peer, 10, values, tuple(1 / each for each in values)))

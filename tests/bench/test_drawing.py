@@ -30,7 +30,7 @@ from bench.series import NO_PROXY, Measure, Series
 
 from . import sample
 
-ABSENT = "kube-proxy IPVS"
+ABSENT = "tcnat without redirect"
 README = "before\n<!-- bench:begin (made by make bench-report) -->\nold\n<!-- bench:end -->\nafter\n"
 
 
@@ -173,6 +173,13 @@ def test_packets_have_a_panel_for_each_family_and_the_calibration_in_it(made: Re
         assert words in picture
     assert picture.count(">to a Service, open TCP flow<") == 2
     assert "to a Service, open TCP flow, IPv6 (5 runs)" in page
+
+
+def test_what_a_virtual_machine_measured_stands_by_itself(made: Report, markdown: str) -> None:
+    assert "kube-proxy IPVS" in markdown.partition("## In a virtual machine")[2].partition("## Single figures")[0]
+    assert ">kube-proxy IPVS<" in made.files["vm-rates-bars.svg"]
+    for name in ("rates.svg", "requests.svg"):
+        assert "IPVS" not in made.files[name]
 
 
 def test_the_page_needs_nothing_but_itself(page: str) -> None:
