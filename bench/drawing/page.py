@@ -141,4 +141,5 @@ def _block(outcome: Outcome, measure: Measure, picture: Picture, folder: str) ->
         rows.append(Row("", peer, texts, ours=peer == "tcnat"))
     values = {"picture": picture, "folder": folder, "title": bare(measure), "rows": rows,
               "sizes": [f"{size:,}" for size in sizes], "words": _words(outcome, own)}  # fmt: skip
-    return _environment(False).get_template("readme.md.j2").render(values)
+    block: str = _environment(False).get_template("readme.md.j2").render(values)
+    return block
