@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
-C_FILES = $(wildcard bpf/*.c bpf/*.h deploy/*/*.c)
+C_FILES = $(wildcard bpf/*.c bpf/*.h bench/*/*.c deploy/*/*.c)
 SHELL_FILES = .ci/run $(filter-out %.txt %.py,$(wildcard scripts/*))
 
 .PHONY: help

@@ -14,6 +14,7 @@ from .comparison import compare
 from .figures import Figure, table
 from .loads.servers import serving
 from .machine import machine
+from .packets import results as packets
 from .peers.lineup import LineUp
 from .peers.nftables import NFTABLES
 from .peers.tcnat import TCNAT_NAME
@@ -27,7 +28,7 @@ Part = Callable[[], Results]
 
 @click.command()
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement that is no comparison.")
-@click.option("--quick", is_flag=True, help="The comparison alone, without Kubernetes, in three minutes.")
+@click.option("--quick", is_flag=True, help="Packets, and the comparison without Kubernetes, in three minutes.")
 @click.option("--patience", default=FULL.patience, show_default=True, help="Seconds that a peer may take to load.")
 @click.option("--only", multiple=True, metavar="PART", help="A part of it; --only '' tells which there are.")
 def main(runs: int, quick: bool, patience: float, only: tuple[str, ...]) -> None:
@@ -48,6 +49,7 @@ def main(runs: int, quick: bool, patience: float, only: tuple[str, ...]) -> None
 def _parts(runs: int, patience: float) -> dict[str, Part]:
     return {
         "programs": _programs,
+        "packets": lambda: packets.measure(packets.FULL),
         "comparison": lambda: _full(patience),
         "agent": lambda: _of(agent.starts(runs)),
         "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)]),
@@ -59,7 +61,7 @@ def _parts(runs: int, patience: float) -> dict[str, Part]:
 
 
 def _quick() -> dict[str, Part]:
-    return {"comparison": _few}
+    return {"packets": lambda: packets.measure(packets.QUICK), "comparison": _few}
 
 
 def _full(patience: float) -> Results:
