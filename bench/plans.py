@@ -13,6 +13,7 @@ from .loads.first import FIRST_CONNECT, FIRST_DATAGRAM
 from .loads.http import HTTP_KEPT, HTTP_SHORT, HTTP_SHORT_AWAY
 from .marks import Mark
 from .peers.straight import EMPTY_PROGRAM
+from .peers.tcnat import BY_STACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,9 @@ class Plan:
         return (work for works in self.works.values() for work in works)
 
     def has(self, peer: str, services: int) -> bool:
-        """Whether a peer is compared with that many Services: one that the number cannot matter to only with the first,
-        but for the one that every other is compared with."""
-        return peer != EMPTY_PROGRAM or services == next(iter(self.works))
+        """Whether a peer is compared with that many Services: those that only tell what a part of tcnat costs are
+        compared with the first number alone."""
+        return peer not in (EMPTY_PROGRAM, BY_STACK) or services == next(iter(self.works))
 
     def of(self, marks: Iterable[Mark]) -> list[Mark]:
         """Those marks that are for its numbers of Services."""

@@ -15,7 +15,10 @@ from .lab import PeerLab
 from .nftables import Nftables
 from .stand import PATIENCE, Peer, Stand, TooSlow
 from .straight import EmptyProgram, NoProxy
-from .tcnat import Tcnat
+from .tcnat import BY_STACK, TCNAT_NAME, Tcnat
+
+_TCNATS = {TCNAT_NAME: (), BY_STACK: ("--redirect=off",)}
+"""tcnat by name, and its options there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,10 @@ class LineUp:
         self._cluster = cluster
         every: list[Peer] = [NoProxy(), EmptyProgram(), Nftables()]
         if cluster:
-            every.append(Tcnat(api=lambda: self.api))
+            every += [Tcnat(name, options, lambda: self.api) for name, options in _TCNATS.items()]
             every += [KubeProxies(name, lambda: self.api) for name in (LEGACY, NFT, *([IPVS] if ipvs else []))]
         else:
-            every.append(Tcnat())
+            every += [Tcnat(name, options) for name, options in _TCNATS.items()]
         self.peers = tuple(peer for peer in every if not only or peer.name in only)
         self.lab = PeerLab([peer.name for peer in self.peers])
 

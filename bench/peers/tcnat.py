@@ -20,6 +20,8 @@ from .services import AWAY, as_list, real
 from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
 
 TCNAT_NAME = "tcnat"
+BY_STACK = "tcnat without redirect"
+"""Its packets take the node's IP stack, as they do where policy of the node's has to see them."""
 _READY = " ready after "
 """What the agent says once maps are written and programs attached."""
 _SOON = 0.005

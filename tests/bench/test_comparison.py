@@ -17,7 +17,7 @@ from bench.marks import Said
 from bench.peers.lineup import LineUp
 from bench.peers.stand import Stand
 from bench.peers.straight import EMPTY_PROGRAM
-from bench.peers.tcnat import TCNAT_NAME
+from bench.peers.tcnat import BY_STACK, TCNAT_NAME
 from bench.plans import FULL, QUICK, Plan, Work
 from bench.series import NO_PROXY, Measure, Series
 from tests.lab.commands import CommandFailed
@@ -137,7 +137,7 @@ def test_runs_are_counted_as_they_are_made() -> None:
     work = Work(Load("made up", (RATE,), lambda stand, seconds: Outcome({}, 0.0)), 3, 1.0)
     plan = Plan({10: (work, work), 1000: (work,)}, patience=1)
     assert plan.runs(["a"]) == 9
-    assert plan.runs(["a", EMPTY_PROGRAM]) == 15
+    assert plan.runs(["a", EMPTY_PROGRAM, BY_STACK]) == 21
 
 
 def test_verdicts_are_on_measures_that_there_are() -> None:
