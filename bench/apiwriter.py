@@ -47,14 +47,20 @@ class Writer:
             for done in pool.map(self.create, objects):
                 assert done is None
 
-    def _send(self, method: str, path: str, each: dict[str, Any]) -> None:
+    def cached_version(self, each: dict[str, Any]) -> int:
+        """The version of an object in the server's cache, from which it tells those who list and watch."""
+        said = self._send("GET", f"{_COLLECTIONS[each['kind']]}/{each['metadata']['name']}?resourceVersion=0")
+        return int(json.loads(said)["metadata"]["resourceVersion"])
+
+    def _send(self, method: str, path: str, each: dict[str, Any] | None = None) -> bytes:
         connection = self._connection()
         headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
-        connection.request(method, path, json.dumps(each), headers)
+        connection.request(method, path, None if each is None else json.dumps(each), headers)
         answer = connection.getresponse()
         said = answer.read()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {said[:300].decode(errors='replace')}")
+        return said
 
     def _connection(self) -> http.client.HTTPSConnection:
         found: http.client.HTTPSConnection | None = getattr(self._own, "connection", None)

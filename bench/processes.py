@@ -8,19 +8,42 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.commands import CommandFailed
 
-_TICK = 0.002
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds: CPU time is told in multiples of it."""
+_PAUSE = 0.002
 
 
 def resident(pid: int) -> float:
     """A process's resident memory in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def kernel_memory() -> float:
+    """MB that the kernel holds for itself and cannot take back: slabs, vmalloc, per-CPU memory (proc(5), meminfo)."""
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return sum(int(lines[name].split()[0]) for name in ("SUnreclaim", "VmallocUsed", "Percpu")) / 1024
+
+
+def map_memory(fd: int) -> float:
+    """MB that the kernel holds for the BPF map of that descriptor of this process."""
+    said = Path(f"/proc/self/fdinfo/{fd}").read_text()
+    return int(said.split("memlock:")[1].split()[0]) / 1024**2
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that have not ended (proc(5), children: CONFIG_PROC_CHILDREN)."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found += map(int, file.read_text().split())
+    return found
 
 
 def cpu_seconds(pid: int) -> float:
@@ -48,7 +71,7 @@ def run_measured(words: Sequence[str], patience: float) -> tuple[float, float]:
                 process.kill()
                 process.wait()
                 raise TimeoutError(f"{words[-1]}: not done after {patience:g} s")
-            time.sleep(0 if ended else _TICK)
+            time.sleep(0 if ended else _PAUSE)
         seconds = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

@@ -81,8 +81,10 @@ def transactions(operations: Iterable[Operation]) -> Iterable[bytes]:
         yield msgspec.json.encode({"success": batch})
 
 
-def commit(host: Namespace, operations: Iterable[Operation]) -> None:
-    """Do them in the etcd on that host. TcnatError with what it said where it does not."""
+def commit(host: Namespace, operations: Iterable[Operation]) -> int:
+    """Do them in the etcd on that host; the revision of the last transaction, 0 if there was none. TcnatError with what
+    it said where it does not."""
+    revision = 0
     connection = http.client.HTTPConnection(urlsplit(ETCD).netloc, timeout=60)
     with host.entered():
         connection.connect()
@@ -93,8 +95,10 @@ def commit(host: Namespace, operations: Iterable[Operation]) -> None:
             said = answer.read()
             if answer.status != http.client.OK or not msgspec.json.decode(said).get("succeeded"):
                 raise TcnatError(f"etcd: {answer.status} {said[:300].decode(errors='replace')}")
+            revision = int(msgspec.json.decode(said)["header"]["revision"])
     finally:
         connection.close()
+    return revision
 
 
 def _put(key: str, content: Mapping[str, Any]) -> Operation:

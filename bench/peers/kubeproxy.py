@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from bench.processes import cpu_seconds
+from bench.processes import TICK, children, cpu_seconds
 from tests.cluster import binaries
 from tests.cluster.kubeproxy import KubeProxy
+from tests.lab.commands import PATIENCE as PATIENCE_FACTOR
+from tests.lab.commands import Program
 from tests.lab.nodes import Pod
 from tests.lab.site import Host
 
@@ -20,12 +25,19 @@ from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
 
 LEGACY, NFT, IPVS = "kube-proxy iptables-legacy", "kube-proxy iptables-nft", "kube-proxy IPVS"
 _NO_RULES = "".join(f"*{table}\nCOMMIT\n" for table in ("filter", "nat", "mangle"))
-_EVERY = 0.1
+SETTLED = 2.0
+"""Seconds for which it must have nothing left to do: more than the least time between syncs. It begins its first one
+while it is still being told of what there is, and the rest is left to the next; its metrics do not tell that."""
+RESTING = 0.2
+"""Share of a core below which it has nothing to do; being asked takes it a tenth of that."""
+_EVERY = 0.2
 """Seconds between questions whether it has done its first sync: each costs it a millisecond or so."""
 
 
 class KubeProxyAtWork:
     """A kube-proxy on a place's node."""
+
+    kernel_memory = None
 
     def __init__(self, lab: PeerLab, place: Place, api: Api, name: str) -> None:
         self._lab = lab
@@ -56,7 +68,9 @@ class KubeProxyAtWork:
             log=f"{self._place.node.role}/kube-proxy-{next(_numbers)}.log",
             wait=None,
         )
-        proxy.program.wait_for(proxy.synced, "kube-proxy's first sync", patience, _EVERY)
+        rest = Rest(proxy.program.pid)
+        held = Held(lambda: proxy.synced() and rest(), SETTLED)
+        proxy.program.wait_for(held, "kube-proxy to have all its rules", patience / PATIENCE_FACTOR, _EVERY)
         self.loading = Loading(proxy.last_sync() - began, cpu_seconds(proxy.program.pid))
 
     def serve(self, backends: Sequence[Pod]) -> None:
@@ -66,11 +80,46 @@ class KubeProxyAtWork:
     def remove(self) -> None:
         """End it, and take its rules from the node."""
         if self._proxy is not None:
-            self._proxy.program.stop()
+            _end_with_children(self._proxy.program)
         _CLEANING[self._name](self._place.node)
 
 
+class Held:
+    """Whether a condition has been true for some time without a break, asked again and again."""
+
+    def __init__(self, condition: Callable[[], bool], seconds: float) -> None:
+        self._condition = condition
+        self._seconds = seconds
+        self._since = math.inf
+
+    def __call__(self) -> bool:
+        self._since = min(self._since, time.monotonic()) if self._condition() else math.inf
+        return time.monotonic() - self._since >= self._seconds
+
+
+class Rest:
+    """Whether a process has done next to nothing, and has no child, since it was last asked."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._last = (time.monotonic(), cpu_seconds(pid))
+
+    def __call__(self) -> bool:
+        (then, before), self._last = self._last, (time.monotonic(), cpu_seconds(self._pid))
+        busy = self._last[1] - before >= max(TICK, RESTING * (self._last[0] - then))
+        return not busy and not children(self._pid)
+
+
 _numbers = itertools.count(1)
+
+
+def _end_with_children(program: Program) -> None:
+    """An iptables-restore that it has left running would write its rules yet."""
+    with suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGTERM)
+    program.wait(PATIENCE)
+    with suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
 
 
 def _clean_legacy(node: Host) -> None:

@@ -50,6 +50,9 @@ class PeerLab(Nodes):
         super().__init__(Ptp(), len(peers) + 1, rp_filter=0)
         self._peers = tuple(peers)
 
+        self.webs: dict[str, Web] = {}
+        """The backends' web servers, by the backends' roles."""
+
     def _build(self) -> None:
         super()._build()
         self.away_node = self.all[-1]
@@ -70,7 +73,7 @@ class PeerLab(Nodes):
         for pod in made:
             pod.sysctl({"core/somaxconn": 8192})
             pod.ip(f"address add {shared_address(node)}/32 dev lo")
-            Web(self, pod, log=False)
+            self.webs[pod.role] = Web(self, pod, log=False)
         return made
 
     def services(self, count: int) -> list[Service]:

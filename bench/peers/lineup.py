@@ -65,13 +65,15 @@ class LineUp:
             self.api.resize(services)
 
     @contextmanager
-    def at_work(self, services: int, patience: float = PATIENCE) -> Iterator[AtWork]:
-        """All peers with that many Services while the block runs. They load at the same time, so that what it says of
-        their loading is not to be compared; who takes more than ``patience`` seconds is left out."""
+    def at_work(self, services: int, patience: float = PATIENCE, without: Sequence[str] = ()) -> Iterator[AtWork]:
+        """All peers with that many Services while the block runs, but for those of the names ``without``. They load at
+        the same time, so that what it says of their loading is not to be compared; who takes more than ``patience``
+        seconds is left out."""
         self.resize(services)
-        with ExitStack() as stack, ThreadPoolExecutor(len(self.peers)) as pool:
+        peers = [peer for peer in self.peers if peer.name not in without]
+        with ExitStack() as stack, ThreadPoolExecutor(len(peers)) as pool:
             found: list[Stand | TooSlow] = list(
-                pool.map(lambda peer: _stand(peer, stack, self.lab, services, patience), self.peers)
+                pool.map(lambda peer: _stand(peer, stack, self.lab, services, patience), peers)
             )
             stands = tuple(each for each in found if isinstance(each, Stand))
             yield AtWork(stands, tuple(each for each in found if isinstance(each, TooSlow)))

@@ -138,6 +138,7 @@ class Rules:
     """The rules on a place's node."""
 
     pid = None
+    kernel_memory = None
 
     def __init__(self, lab: PeerLab, place: Place) -> None:
         self._lab = lab

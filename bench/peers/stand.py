@@ -58,6 +58,10 @@ class Proxy(Protocol):
     def pid(self) -> int | None:
         """The program that follows the Services; None where there is none."""
 
+    @property
+    def kernel_memory(self) -> float | None:
+        """MB that the kernel holds for it, by the kernel's own account; None where it keeps none."""
+
     def serve(self, backends: Sequence[Pod]) -> None:
         """Let the place's own Service have these backends alone; returns when that is written where the proxy reads it,
         or is in force where nobody reads it."""

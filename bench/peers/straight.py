@@ -25,6 +25,7 @@ class Routes:
 
     loading = None
     pid = None
+    kernel_memory = None
 
     def __init__(self, place: Place) -> None:
         self._place = place

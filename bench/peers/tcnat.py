@@ -11,7 +11,9 @@ from typing import Protocol
 
 from bench.agent import TCNAT
 from bench.objects import write
-from bench.processes import cpu_seconds
+from bench.processes import cpu_seconds, map_memory
+from tcnat.loader import open_pinned
+from tests.lab.commands import PATIENCE as PATIENCE_FACTOR
 from tests.lab.commands import Program, run
 from tests.lab.nodes import Pod
 
@@ -81,6 +83,15 @@ class AgentAtWork:
         assert self._program is not None
         return self._program.pid
 
+    @property
+    def kernel_memory(self) -> float:
+        """Of its maps (what fdinfo of a map says as ``memlock``)."""
+        return sum(
+            map_memory(each.fd)
+            for loaded in open_pinned(self._place.ground.pins).values()
+            for each in loaded.maps.values()
+        )
+
     def start(self, patience: float) -> None:
         """Start it, and wait until its maps are written. TimeoutError."""
         ground = self._place.ground
@@ -91,7 +102,7 @@ class AgentAtWork:
         began = time.monotonic()
         program = ground.start(ground.node, *words, log=f"agent-{earlier + 1}.log")
         self._program = program
-        program.wait_for(lambda: _READY in program.output(), "the agent to be ready", timeout=patience, every=_SOON)
+        program.wait_for(lambda: _READY in program.output(), "the agent to be ready", patience / PATIENCE_FACTOR, _SOON)
         self.loading = Loading(time.monotonic() - began, cpu_seconds(program.pid))
 
     def serve(self, backends: Sequence[Pod]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.peers.lineup import LineUp
+from bench.peers.lineup import BY_STACK, LineUp
 from bench.peers.nftables import NFTABLES
 from bench.peers.services import DNS, IPERF, WEB
 from bench.peers.stand import Peer, Stand, TooSlow
@@ -21,7 +21,9 @@ from tests.lab.load import dns_requests, web_requests
 from tests.lab.servers import IPERF_PORT, start_dns
 
 SERVICES, ASKED = 12, 60
-NAMES = (NO_PROXY, EMPTY_PROGRAM, TCNAT_NAME, NFTABLES)
+UNLOADED = (NO_PROXY, EMPTY_PROGRAM)
+LOADED = (TCNAT_NAME, BY_STACK, NFTABLES)
+NAMES = (*UNLOADED, *LOADED)
 
 pytestmark = pytest.mark.root
 
@@ -108,8 +110,8 @@ def test_who_takes_too_long_is_not_at_work(line_up: LineUp) -> None:
     with pytest.raises(TooSlow, match="nftables maps: 12 Services"), slow.standing(line_up.lab, SERVICES, 0.0):
         pass
     with line_up.at_work(SERVICES, 0.0) as work:
-        assert {each.name for each in work.stands} == {NO_PROXY, EMPTY_PROGRAM}
-        assert {each.peer for each in work.too_slow} == {TCNAT_NAME, NFTABLES}
+        assert {each.name for each in work.stands} == set(UNLOADED)
+        assert {each.peer for each in work.too_slow} == set(LOADED)
 
 
 def test_they_stand_side_by_side(line_up: LineUp) -> None:
@@ -117,7 +119,7 @@ def test_they_stand_side_by_side(line_up: LineUp) -> None:
         assert not work.too_slow
         for stand in work.stands:
             assert len(answers(stand)) == len(stand.backends), stand.name
-            assert (stand.proxy.loading is None) == (stand.name in {NO_PROXY, EMPTY_PROGRAM})
+            assert (stand.proxy.loading is None) == (stand.name in UNLOADED)
 
 
 def wait_for(stand: Stand, roles: set[str]) -> None:

@@ -16,9 +16,9 @@ from .binaries import Binaries
 HEALTH_PORT, METRICS_PORT = 10256, 10249
 NODE = "kube-proxy"
 """The node's name; it waits for a Node object of that name before it does anything."""
-_TIMES = {
-    name: re.compile(rf"^kubeproxy_sync_proxy_rules_{metric}_seconds (\S+)$", re.MULTILINE)
-    for name, metric in (("queued", "last_queued_timestamp"), ("last", "last_timestamp"))
+_METRICS = {
+    name: re.compile(rf"^kubeproxy_sync_proxy_rules_{metric} (\S+)$", re.MULTILINE)
+    for name, metric in (("queued", "last_queued_timestamp_seconds"), ("last", "last_timestamp_seconds"))
 }
 
 
@@ -69,7 +69,8 @@ class KubeProxy:
         return found["last"]
 
     def synced(self) -> bool:
-        """Whether it has written its rules since it was last told of a change."""
+        """Whether it has ended a sync since it was last told of a change; what came during that sync may be left to the
+        next."""
         found = self._metrics()
         return 0 < found["last"] >= found["queued"]
 
@@ -83,8 +84,8 @@ class KubeProxy:
             said = self.ask(METRICS_PORT, "/metrics")
         except OSError:
             said = ""
-        found = {name: pattern.search(said) for name, pattern in _TIMES.items()}
-        return {name: float(match[1]) if match else 0.0 for name, match in found.items()}
+        matches = {name: pattern.search(said) for name, pattern in _METRICS.items()}
+        return {name: float(match[1]) if match else 0.0 for name, match in matches.items()}
 
     def ask(self, port: int, path: str) -> str:
         """The body of what one of its HTTP servers answers. OSError when nobody listens."""

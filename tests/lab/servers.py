@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 from .commands import Program
@@ -56,8 +57,14 @@ class Web:
         configuration.write_text(
             _NGINX.format(home=self.home, port=port, role=host.role, directory=lab.directory, access_log=access_log)
         )
-        self._program = lab.start(host, "nginx", "-c", configuration, log=f"nginx-{host.role}-{port}.log")
-        wait_for_listener(self._program, host, port, "tcp")
+        self._lab, self._host, self._port = lab, host, port
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again; it listens when this returns."""
+        name = f"nginx-{self._host.role}-{self._port}.log"
+        self._program = self._lab.start(self._host, "nginx", "-c", self.home / "nginx.conf", log=name)
+        wait_for_listener(self._program, self._host, self._port, "tcp")
 
     def requests(self) -> int:
         """How many requests it has answered."""
@@ -66,6 +73,14 @@ class Web:
     def end_when_done(self) -> None:
         """Take no more connections, and end when those that are open have ended."""
         self._program.send(signal.SIGQUIT)
+
+    def end_within(self, seconds: float) -> None:
+        """The same, but connections that are open after so many seconds are cut off; it has ended when this returns."""
+        self.end_when_done()
+        try:
+            self._program.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._program.stop()
 
 
 def start_dns(lab: Site, host: Host, port: int = DNS_PORT) -> Program:

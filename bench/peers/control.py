@@ -1,0 +1,114 @@
+"""The peers' control plane, one peer at a time: what loading takes, what it then holds, and how it follows changes."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.processes import kernel_memory, resident
+from bench.series import Measure, Series
+
+from .following import change_latency, rolling_restarts
+from .lineup import LineUp
+from .stand import PATIENCE, Peer, Stand, TooSlow
+
+SETTLE = 2.0
+"""Seconds until a program has given back what its start took, and the kernel what was removed."""
+SYNC = Measure("sync", "Full sync: from the start until all is in force", "s", more_is_better=False)
+SYNC_CPU = Measure("sync_cpu", "CPU time of a full sync", "s", more_is_better=False)
+RESIDENT = Measure("resident", "Resident memory of the program that follows", "MB", more_is_better=False)
+KERNEL = Measure("kernel_memory", "Kernel memory of maps or rules", "MB", more_is_better=False)
+CHANGE = Measure("change", "An endpoint's change to traffic going there", "ms", more_is_better=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlan:
+    """What is measured with one number of Services: how many loadings, how many changes after the last of them, and for
+    how many seconds backends restart; 0: not at all."""
+
+    loadings: int
+    changes: int
+    restarts: float = 0.0
+    patience: float = PATIENCE
+
+
+FULL = {
+    10: ControlPlan(5, 20),
+    1000: ControlPlan(3, 10, restarts=60),
+    5000: ControlPlan(3, 5),
+    50000: ControlPlan(1, 5),
+}
+"""Some twelve minutes, of which peers that do not load in time take the most."""
+
+
+def restarts_failed(seconds: float) -> Measure:
+    """Requests that failed while backends restarted for so long."""
+    title = f"Requests failed in {seconds:g} s of rolling restarts"
+    return Measure("restarts_failed", title, "requests", more_is_better=False)
+
+
+def measures(plans: Iterable[ControlPlan]) -> list[Measure]:
+    """All that these plans measure."""
+    seconds = {plan.restarts for plan in plans if plan.restarts}
+    return [SYNC, SYNC_CPU, RESIDENT, KERNEL, CHANGE, *map(restarts_failed, seconds)]
+
+
+def control(
+    line_up: LineUp, plans: Mapping[int, ControlPlan] = FULL, tell: Callable[[str], None] = lambda _: None
+) -> list[Series]:
+    """The series of all peers that have a control plane, with each number of Services. ``tell`` is told of each part.
+
+    Nothing else must be at work in the lab, and nothing on the machine: the kernel memory of rules is what the
+    machine's grows by while they are loaded.
+    """
+    found: list[Series] = []
+    for services, plan in plans.items():
+        line_up.resize(services)
+        for peer in line_up.peers:
+            tell(f"{peer.name}, {services:,} Services")
+            found += _of_peer(line_up, peer, services, plan)
+    return found
+
+
+def _of_peer(line_up: LineUp, peer: Peer, services: int, plan: ControlPlan) -> Iterator[Series]:
+    runs: dict[Measure, list[float]] = defaultdict(list)
+    notes: dict[Measure, str] = {}
+    try:
+        for number in range(plan.loadings):
+            time.sleep(SETTLE)
+            before = kernel_memory()
+            with peer.standing(line_up.lab, services, plan.patience) as stand:
+                if stand.proxy.loading is not None:
+                    time.sleep(SETTLE)
+                    _held(stand, kernel_memory() - before, runs)
+                if number == plan.loadings - 1:
+                    _follow(stand, plan, runs, notes)
+    except TooSlow as error:
+        notes[SYNC] = f"not loaded within {error.seconds:g} s"
+    for measure in {**runs, **notes}:
+        yield Series(measure.key, peer.name, services, tuple(runs[measure]), note=notes.get(measure, ""))
+
+
+def _held(stand: Stand, grown: float, runs: dict[Measure, list[float]]) -> None:
+    """What loading took, and what there is now. ``grown``: by how many MB the kernel's memory has grown meanwhile."""
+    loading, accounted = stand.proxy.loading, stand.proxy.kernel_memory
+    assert loading is not None
+    runs[SYNC].append(loading.seconds)
+    runs[SYNC_CPU].append(loading.cpu)
+    runs[KERNEL].append(grown if accounted is None else accounted)
+    if stand.proxy.pid is not None:
+        runs[RESIDENT].append(resident(stand.proxy.pid))
+
+
+def _follow(stand: Stand, plan: ControlPlan, runs: dict[Measure, list[float]], notes: dict[Measure, str]) -> None:
+    taken: Sequence[float] = change_latency(stand, plan.changes)
+    runs[CHANGE] += taken
+    if len(taken) < plan.changes:
+        notes[CHANGE] = f"change {len(taken) + 1} was not followed in time"
+    if plan.restarts:
+        measure = restarts_failed(plan.restarts)
+        asked, failed = rolling_restarts(stand, plan.restarts)
+        runs[measure].append(failed)
+        notes[measure] = f"of {asked:,}"
