@@ -12,9 +12,13 @@ import click
 from . import agent, bundle, devices, kubernetes, programs, replay
 from .comparison import compare
 from .figures import Figure, table
+from .goals import VM_MARKS
 from .loads.servers import serving
 from .machine import machine
+from .marks import verdicts
 from .packets import results as packets
+from .peers.control import FULL as CONTROL
+from .peers.control import control, measures
 from .peers.lineup import LineUp
 from .peers.nftables import NFTABLES
 from .peers.tcnat import TCNAT_NAME
@@ -22,6 +26,7 @@ from .plans import FULL, QUICK
 from .results import QUICK_REPORT, REPORT, Results, add
 from .series import NO_PROXY
 from .tables import comparison, marks
+from .vm.host import VmPlan, measure
 
 Part = Callable[[], Results]
 
@@ -40,7 +45,7 @@ def main(runs: int, quick: bool, patience: float, only: tuple[str, ...]) -> None
         began = time.monotonic()
         _tell(f"measuring: {name} …")
         results = parts[name]()
-        results.machine = machine()
+        results.machine = machine() | results.machine
         add(results, QUICK_REPORT if quick else REPORT)
         _show(results)
         _tell(f"  done in {time.monotonic() - began:.0f} s")
@@ -51,6 +56,8 @@ def _parts(runs: int, patience: float) -> dict[str, Part]:
         "programs": _programs,
         "packets": lambda: packets.measure(packets.FULL),
         "comparison": lambda: _full(patience),
+        "control": _control,
+        "vm": _vm,
         "agent": lambda: _of(agent.starts(runs)),
         "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)]),
         "kubernetes": lambda: _of(kubernetes.figures(runs)),
@@ -67,6 +74,18 @@ def _quick() -> dict[str, Part]:
 def _full(patience: float) -> Results:
     with LineUp(cluster=True) as lineup, serving(lineup.lab):
         return compare(lineup, replace(FULL, patience=patience))
+
+
+def _control() -> Results:
+    with LineUp(cluster=True) as lineup:
+        series = control(lineup, CONTROL, _tell)
+    return Results(measures=measures(CONTROL.values()), series=series)
+
+
+def _vm() -> Results:
+    results = measure(VmPlan())
+    results.verdicts = verdicts(VM_MARKS, results.series)
+    return results
 
 
 def _few() -> Results:

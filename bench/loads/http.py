@@ -37,7 +37,7 @@ def parse(said: str) -> tuple[int, float, float, float, int]:
     return int(done[1]), float(rate[1]), half_ms, most_ms, failed
 
 
-def _load(key: str, title: str, *headers: str, away: bool = False) -> Load:
+def _load(key: str, title: str, *headers: str, away: bool = False, connections: int = CONNECTIONS) -> Load:
     rate = Measure(f"{key}_rate", f"{title}: rate", "requests/s", work="request")
     half = Measure(f"{key}_p50", f"{title}: median latency", "ms", more_is_better=False)
     most = Measure(f"{key}_p99", f"{title}: latency, 99 %", "ms", more_is_better=False)
@@ -47,7 +47,7 @@ def _load(key: str, title: str, *headers: str, away: bool = False) -> Load:
         """wrk knows whole seconds alone: it gets the next ones."""
         target = stand.target(WEB, away=away)
         whole = math.ceil(seconds)
-        words = ["--latency", f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{whole}s", "--timeout", f"{PATIENCE}s", *options]
+        words = ["--latency", f"-t{THREADS}", f"-c{connections}", f"-d{whole}s", "--timeout", f"{PATIENCE}s", *options]
         with spending() as spent:
             said = stand.client.run("wrk", *words, f"http://{target.address}:{target.port}/", timeout=whole + 30)
         done, per_second, half_ms, most_ms, failed = parse(said)
@@ -64,3 +64,5 @@ HTTP_SHORT_AWAY = _load(
     "http_short_away", "HTTP, 2,000 connections of one request each, backends on another node", _SHORT, away=True
 )
 HTTP_KEPT = _load("http_kept", "HTTP, 2,000 connections kept alive")
+HTTP_SHORT_FEW = _load("http_short_few", "HTTP, 200 connections of one request each", _SHORT, connections=200)
+"""For machines to which ten times as many are too much: emulated ones."""

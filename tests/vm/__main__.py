@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -17,33 +15,17 @@ from tcnat.bytecode import bytecode
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
 
-from . import debian, initramfs, machine
+from . import debian, machine
 from .kernel import Kernel
 from .report import Report
+from .running import CHECKOUT, Options, cache_directory, run_suite
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SUITE = CHECKOUT / "tests/vm/guest-suite"
 LOGS = CHECKOUT / "build/vm"
-CPUS = ("max", "qemu64")
-"""Tried in turn: a very old kernel may not start on the first."""
 TAIL_LINES = 60
 
 Row = tuple[str, str, str, str]
 """Kernel, result, seconds, command."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How each kernel is to be run."""
-
-    suite: Path
-    timeout: float
-    virtiofs: bool
-
-
-def cache_directory() -> Path:
-    """Where kernels are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tcnat" / "vm"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,30 +79,10 @@ def _try_debian(releases: list[debian.Release], options: Options) -> tuple[list[
 def _try(kernel: Kernel, options: Options) -> tuple[list[Row], bool]:
     logs = LOGS / kernel.name
     logs.mkdir(parents=True, exist_ok=True)
-    run = _run(kernel, options, logs)
+    run = run_suite(kernel, options, logs, _follower(kernel.name))
     if not run.good:
         _explain(kernel, run)
     return [(kernel.name, *row) for row in _rows(run)], run.good
-
-
-def _run(kernel: Kernel, options: Options, logs: Path) -> machine.Run:
-    modules = str(kernel.modules or "")
-    variables = {
-        "CHECKOUT": str(CHECKOUT),
-        "PYTHON": str(Path(sys.prefix) / "bin/python"),
-        "SUITE": str(options.suite),
-        "MODULES": modules,
-        "VISIBLE": f"{CHECKOUT} {sys.prefix} {options.suite.parent} {modules}",
-    }
-    with tempfile.TemporaryDirectory(prefix="tcnat-vm-") as scratch:
-        archive = Path(scratch) / "initramfs"
-        initramfs.build(archive, kernel, variables)
-        for cpu in CPUS:
-            guest = machine.Guest(kernel.image, archive, logs, cpu, options.virtiofs)
-            run = machine.boot(guest, options.timeout, _follower(kernel.name))
-            if run.booted or run.timed_out:
-                break
-    return run
 
 
 def _follower(name: str) -> Callable[[list[Report]], None]:

@@ -17,7 +17,6 @@ from .report import Report, read_reports
 QEMU = "qemu-system-x86_64"
 VIRTIOFSD = Path("/usr/lib/qemu/virtiofsd")
 COMMAND_LINE = "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on tcnat_guest=1"
-MEMORY = "1G"
 POLL_SECONDS = 0.2
 
 
@@ -56,6 +55,7 @@ class Guest:
     cpu: str = "max"
     virtiofs: bool = True
     processors: int = 2
+    memory: str = "1G"
     shared: Path = Path("/")
 
 
@@ -85,7 +85,7 @@ def boot(guest: Guest, timeout: float, follow: Callable[[list[Report]], None]) -
 def qemu_command(guest: Guest, console: Path, reports: Path, socket: Path | None) -> list[str]:
     """The emulator's command line: the root over 9p, and over virtiofs too where ``socket`` leads to it."""
     command = [QEMU, "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", guest.cpu, "-smp", str(guest.processors)]
-    command += ["-m", MEMORY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
+    command += ["-m", guest.memory, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
     command += ["-serial", f"file:{console}", "-serial", f"file:{reports}"]
     command += ["-device", "virtio-rng-pci"]
     command += [
@@ -93,7 +93,12 @@ def qemu_command(guest: Guest, console: Path, reports: Path, socket: Path | None
         f"local,path={guest.shared},mount_tag=host9p,security_model=none,readonly=on,multidevs=remap",
     ]
     if socket is not None:
-        command += ["-object", f"memory-backend-memfd,id=memory,size={MEMORY},share=on", "-numa", "node,memdev=memory"]
+        command += [
+            "-object",
+            f"memory-backend-memfd,id=memory,size={guest.memory},share=on",
+            "-numa",
+            "node,memdev=memory",
+        ]
         command += ["-chardev", f"socket,id=fs,path={socket}", "-device", "vhost-user-fs-pci,chardev=fs,tag=hostfs"]
     return [*command, "-kernel", str(guest.image), "-initrd", str(guest.initramfs), "-append", COMMAND_LINE]
 
