@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from ..series import Measure
 from .looks import OURS, in_order, look
 from .outcome import Outcome
 from .pictures import LEGEND, Picture
 from .style import FAINT, INK, WIDTH, styled, written
-from .wording import number
+from .wording import number, tick
 
 ROW, AROUND = 0.27, 0.75
 """Inches: of a kind of packet, and of a panel's title and axis."""
@@ -38,29 +39,30 @@ class Costs:
     def draw(self, axes: Axes, outcome: Outcome) -> None:
         """Horizontal, the first kind on top."""
         for row, measure in enumerate(self.measures):
-            size = outcome.sizes(measure)[0]
-            for peer in outcome.peers(measure):
-                cell = outcome.cell(measure, peer, size)
-                if cell is None or cell.value is None:
-                    continue
-                value, colour = cell.value, look(peer, outcome.everyone).colour
-                if peer == OURS:
-                    axes.barh(row, value.median, height=0.62, color=colour, zorder=2)
-                    axes.hlines(row, value.low, value.high, color=INK, lw=1, zorder=3)
-                    axes.text(
-                        value.high + self.most * 0.012, row, number(value.median), va="center", fontsize=8, zorder=4
-                    )
-                else:
-                    axes.vlines(value.median, row - 0.4, row + 0.4, color=INK, lw=3.4, zorder=3)
-                    axes.vlines(value.median, row - 0.4, row + 0.4, color=colour, lw=2, zorder=3)
+            self._row(axes, row, measure, outcome)
         names = [textwrap.fill(kind_of(each), 40) for each in self.measures]
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlim(0, self.most * 1.12)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=FAINT)
         axes.set_title(self.title)
         axes.set_xlabel(f"{self.measures[0].unit} for a packet")
+
+    def _row(self, axes: Axes, row: int, measure: Measure, outcome: Outcome) -> None:
+        """The number stands behind all that is drawn."""
+        values = {cell.peer: cell.value for cell in outcome.cells(measure) if cell.value}
+        for peer, value in values.items():
+            colour = look(peer, outcome.everyone).colour
+            if peer == OURS:
+                axes.barh(row, value.median, height=0.62, color=colour, zorder=2)
+                axes.hlines(row, value.low, value.high, color=INK, lw=1, zorder=3)
+                place = max(value.high, *(other.median for other in values.values())) + self.most * 0.012
+                axes.text(place, row, number(value.median), va="center", fontsize=8, zorder=4)
+            else:
+                axes.vlines(value.median, row - 0.4, row + 0.4, color=INK, lw=3.4, zorder=3)
+                axes.vlines(value.median, row - 0.4, row + 0.4, color=colour, lw=2, zorder=3)
 
 
 def costs(name: str, alt: str, caption: str, measures: Sequence[Measure], outcome: Outcome) -> Picture | None:

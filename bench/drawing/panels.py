@@ -16,7 +16,7 @@ from ..series import NO_PROXY, Measure
 from .looks import OURS, UNCHANGING, Look, look
 from .outcome import Cell, Outcome, Spread
 from .style import FAINT, INK, PALE, TAIL, along_services, line, logarithmic
-from .wording import NOT_MEASURED, number
+from .wording import NOT_MEASURED, number, tick
 
 APART = 0.045
 """How far two peers' points for the same number of Services stand apart, as a power of ten."""
@@ -235,6 +235,7 @@ class Bars:
         axes.set_yticks(range(len(self.names)), self.names)
         axes.set_ylim(len(self.names) - 0.5, -0.5)
         axes.set_xlim(0, greatest * 1.1)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=FAINT)
         axes.set_title(textwrap.fill(self.title, TITLE_WIDTH))

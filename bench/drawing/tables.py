@@ -19,13 +19,15 @@ SHORT = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``group``: what neighbours have in common. ``note`` stands in the place of cells that are empty."""
+    """``group``: what neighbours have in common. ``note`` stands in the place of cells that are empty, ``remark``
+    below the table."""
 
     group: str
     name: str
     cells: tuple[str, ...]
     colour: str = ""
     note: str = ""
+    remark: str = ""
     ours: bool = False
 
 
@@ -37,6 +39,15 @@ class Table:
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
     over: str = ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is said below the table of rows that have figures."""
+        return [
+            f"{row.name}{f', {row.group} {self.over}' if row.group else ''}: {row.remark}."
+            for row in self.rows
+            if row.remark
+        ]
 
     @property
     def groups(self) -> list[tuple[str, list[Row]]]:
@@ -79,14 +90,14 @@ def _columns(measure: Measure, cells: Sequence[Cell]) -> list[_Column]:
         _Column("tcnat’s lead", lambda cell: ratios(cell.ahead)),
         _Column(f"CPU {unit} per {measure.work}", lambda cell: with_spread(cell.cpu, factor)),
         _Column("CPU ÷ no proxy", lambda cell: ratios(cell.cpu_to_limit)),
-        _Column("note", lambda cell: cell.note),
     ]
 
 
 def _row(group: str, peer: str, cell: Cell | None, columns: Sequence[_Column], outcome: Outcome) -> Row:
     note = "" if cell and cell.value else (cell.note if cell else "") or NOT_MEASURED
     texts = tuple(column.text(cell) if cell and not note else "" for column in columns)
-    return Row(group, peer, texts, look(peer, outcome.everyone).colour, note, peer == OURS)
+    remark = cell.note if cell and not note else ""
+    return Row(group, peer, texts, look(peer, outcome.everyone).colour, note, remark, peer == OURS)
 
 
 def with_spread(value: Spread | None, factor: float = 1) -> str:
@@ -133,9 +144,10 @@ class Judged:
 
 
 def judged(outcome: Outcome) -> list[Judged]:
-    """All marks: the ratios between peers first, then tcnat's own figures."""
+    """All marks: ratios between peers with so many Services, ratios where that does not matter, single figures."""
     titles = {each.key: each.title for each in outcome.results.measures}
-    against = [_of_verdict(each, titles) for each in outcome.results.verdicts]
+    by_size = sorted(outcome.results.verdicts, key=lambda each: not each.mark.services)
+    against = [_of_verdict(each, titles) for each in by_size]
     return against + [_of_figure(each) for each in outcome.results.figures if each.reached is not None]
 
 
@@ -160,7 +172,7 @@ def _wanted(mark: Mark) -> str:
 
 
 def _of_figure(figure: Figure) -> Judged:
-    unit = f" {figure.unit}" if figure.unit else ""
+    unit = f" {figure.unit}" if figure.unit not in ("", "ratio") else ""
     wanted = f"≤ {number(figure.at_most)}" if figure.at_most is not None else f"≥ {number(figure.at_least or 0)}"
     found = Spread.of(figure.runs)
     return Judged(

@@ -175,6 +175,13 @@ def test_packets_have_a_panel_for_each_family_and_the_calibration_in_it(made: Re
     assert "to a Service, open TCP flow, IPv6 (5 runs)" in page
 
 
+def test_what_has_to_be_known_of_a_figure_stands_below_its_table(results: Results) -> None:
+    rates = [replace(each, note="2 requests failed") for each in results.series if each.measure == "dns_rate"]
+    made = report(Outcome(replace(results, series=rates)), "")
+    for name in ("index.html", "README.md"):
+        assert "tcnat, 10 Services: 2 requests failed." in made.files[name]
+
+
 def test_what_a_virtual_machine_measured_stands_by_itself(made: Report, markdown: str) -> None:
     assert "kube-proxy IPVS" in markdown.partition("## In a virtual machine")[2].partition("## Single figures")[0]
     assert ">kube-proxy IPVS<" in made.files["vm-rates-bars.svg"]
