@@ -17,9 +17,9 @@ from .loads.servers import serving
 from .machine import machine
 from .marks import verdicts
 from .packets import results as packets
+from .peers.control import COMPARED, control, measures
 from .peers.control import FULL as CONTROL
-from .peers.control import control, measures
-from .peers.lineup import LineUp
+from .peers.lineup import LineUp, Slow
 from .peers.nftables import NFTABLES
 from .peers.tcnat import TCNAT_NAME
 from .plans import FULL, QUICK
@@ -52,11 +52,12 @@ def main(runs: int, quick: bool, patience: float, only: tuple[str, ...]) -> None
 
 
 def _parts(runs: int, patience: float) -> dict[str, Part]:
+    slow: Slow = {}
     return {
         "programs": _programs,
         "packets": lambda: packets.measure(packets.FULL),
-        "comparison": lambda: _full(patience),
-        "control": _control,
+        "comparison": lambda: _full(patience, slow),
+        "control": lambda: _control(patience, slow),
         "vm": _vm,
         "agent": lambda: _of(agent.starts(runs)),
         "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)]),
@@ -71,15 +72,16 @@ def _quick() -> dict[str, Part]:
     return {"packets": lambda: packets.measure(packets.QUICK), "comparison": _few}
 
 
-def _full(patience: float) -> Results:
-    with LineUp(cluster=True) as lineup, serving(lineup.lab):
+def _full(patience: float, slow: Slow) -> Results:
+    with LineUp(cluster=True, slow=slow) as lineup, serving(lineup.lab):
         return compare(lineup, replace(FULL, patience=patience))
 
 
-def _control() -> Results:
-    with LineUp(cluster=True) as lineup:
-        series = control(lineup, CONTROL, _tell)
-    return Results(measures=measures(CONTROL.values()), series=series)
+def _control(patience: float, slow: Slow) -> Results:
+    plans = {services: replace(plan, patience=patience) for services, plan in CONTROL.items()}
+    with LineUp(cluster=True, only=COMPARED, slow=slow) as lineup:
+        series = control(lineup, plans, _tell)
+    return Results(measures=measures(plans.values()), series=series)
 
 
 def _vm() -> Results:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench.processes import kernel_memory, resident
-from bench.series import Measure, Series
+from bench.series import NO_PROXY, Measure, Series
 
 from .following import change_latency, rolling_restarts
+from .kubeproxy import LEGACY, NFT
 from .lineup import LineUp
+from .nftables import NFTABLES
 from .stand import PATIENCE, Peer, Stand, TooSlow
+from .tcnat import TCNAT_NAME
 
 SETTLE = 2.0
 """Seconds until a program has given back what its start took, and the kernel what was removed."""
@@ -26,7 +30,7 @@ CHANGE = Measure("change", "An endpoint's change to traffic going there", "ms", 
 @dataclass(frozen=True, slots=True)
 class ControlPlan:
     """What is measured with one number of Services: how many loadings, how many changes after the last of them, and for
-    how many seconds backends restart; 0: not at all."""
+    how many seconds backends restart, with all peers at the same time; 0: not at all."""
 
     loadings: int
     changes: int
@@ -35,12 +39,13 @@ class ControlPlan:
 
 
 FULL = {
-    10: ControlPlan(5, 20),
+    10: ControlPlan(5, 10),
     1000: ControlPlan(3, 10, restarts=60),
     5000: ControlPlan(3, 5),
-    50000: ControlPlan(1, 5),
+    50000: ControlPlan(1, 3),
 }
-"""Some twelve minutes, of which peers that do not load in time take the most."""
+COMPARED = (NO_PROXY, TCNAT_NAME, NFTABLES, LEGACY, NFT)
+"""Peers with a control plane of their own, and the limit."""
 
 
 def restarts_failed(seconds: float) -> Measure:
@@ -69,7 +74,21 @@ def control(
         for peer in line_up.peers:
             tell(f"{peer.name}, {services:,} Services")
             found += _of_peer(line_up, peer, services, plan)
+        if plan.restarts:
+            tell(f"rolling restarts, {services:,} Services")
+            found += _restarts(line_up, services, plan)
     return found
+
+
+def _restarts(line_up: LineUp, services: int, plan: ControlPlan) -> list[Series]:
+    """Of all peers side by side: what is counted is what fails, not how fast anything is."""
+    measure = restarts_failed(plan.restarts)
+    with line_up.at_work(services, plan.patience) as at_work, ThreadPoolExecutor(len(at_work.stands)) as pool:
+        counted = list(pool.map(lambda stand: rolling_restarts(stand, plan.restarts), at_work.stands))
+    return [
+        Series(measure.key, stand.name, services, (failed,), note=f"of {asked:,}")
+        for stand, (asked, failed) in zip(at_work.stands, counted, strict=True)
+    ]
 
 
 def _of_peer(line_up: LineUp, peer: Peer, services: int, plan: ControlPlan) -> Iterator[Series]:
@@ -79,7 +98,7 @@ def _of_peer(line_up: LineUp, peer: Peer, services: int, plan: ControlPlan) -> I
         for number in range(plan.loadings):
             time.sleep(SETTLE)
             before = kernel_memory()
-            with peer.standing(line_up.lab, services, plan.patience) as stand:
+            with line_up.standing(peer, services, plan.patience) as stand:
                 if stand.proxy.loading is not None:
                     time.sleep(SETTLE)
                     _held(stand, kernel_memory() - before, runs)
@@ -107,8 +126,3 @@ def _follow(stand: Stand, plan: ControlPlan, runs: dict[Measure, list[float]], n
     runs[CHANGE] += taken
     if len(taken) < plan.changes:
         notes[CHANGE] = f"change {len(taken) + 1} was not followed in time"
-    if plan.restarts:
-        measure = restarts_failed(plan.restarts)
-        asked, failed = rolling_restarts(stand, plan.restarts)
-        runs[measure].append(failed)
-        notes[measure] = f"of {asked:,}"

@@ -28,7 +28,7 @@ GRACE = 2.0
 """Seconds from the moment at which a backend is taken out to the one at which its server takes no more connections, and
 from there to the one at which it cuts off those that are still open."""
 REST = 1.5
-RATE, WORKERS = 100, 32
+RATE, WORKERS = 50, 16
 
 
 def answer(client: Host, target: Target, seconds: float = ANSWER_SECONDS) -> str:

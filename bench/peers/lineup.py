@@ -17,6 +17,8 @@ from .stand import PATIENCE, Peer, Stand, TooSlow
 from .straight import EmptyProgram, NoProxy
 from .tcnat import BY_STACK, TCNAT_NAME, Tcnat
 
+Slow = dict[tuple[str, int], TooSlow]
+"""By a peer's name and the number of Services."""
 _TCNATS = {TCNAT_NAME: (), BY_STACK: ("--redirect=off",)}
 """tcnat by name, and its options there."""
 
@@ -33,11 +35,16 @@ class LineUp:
     """Peers and their lab, between entering and leaving ``with``.
 
     With ``cluster``, tcnat and the kube-proxies follow one API server; without it tcnat has its objects in files, and
-    there is no kube-proxy. ``ipvs``: for kernels that have it. ``only``: those of these names.
+    there is no kube-proxy. ``ipvs``: for kernels that have it. ``only``: those of these names. ``slow``: who is known
+    not to load how many Services in time, and is not tried again with these; it grows, for other line-ups to have it.
+    Without it everybody is tried each time.
     """
 
-    def __init__(self, *, cluster: bool, ipvs: bool = False, only: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, cluster: bool, ipvs: bool = False, only: Sequence[str] = (), slow: Slow | None = None
+    ) -> None:
         self._cluster = cluster
+        self._slow = slow
         every: list[Peer] = [NoProxy(), EmptyProgram(), Nftables()]
         if cluster:
             every += [Tcnat(name, options, lambda: self.api) for name, options in _TCNATS.items()]
@@ -72,15 +79,25 @@ class LineUp:
         self.resize(services)
         peers = [peer for peer in self.peers if peer.name not in without]
         with ExitStack() as stack, ThreadPoolExecutor(len(peers)) as pool:
-            found: list[Stand | TooSlow] = list(
-                pool.map(lambda peer: _stand(peer, stack, self.lab, services, patience), peers)
-            )
+            found = list(pool.map(lambda peer: self._stand(peer, stack, services, patience), peers))
             stands = tuple(each for each in found if isinstance(each, Stand))
             yield AtWork(stands, tuple(each for each in found if isinstance(each, TooSlow)))
 
+    @contextmanager
+    def standing(self, peer: Peer, services: int, patience: float = PATIENCE) -> Iterator[Stand]:
+        """One peer at work (:meth:`Peer.standing`). TooSlow at once where it was too slow with so many before."""
+        known = {} if self._slow is None else self._slow
+        if error := known.get((peer.name, services)):
+            raise error
+        try:
+            with peer.standing(self.lab, services, patience) as stand:
+                yield stand
+        except TooSlow as error:
+            known[peer.name, services] = error
+            raise
 
-def _stand(peer: Peer, stack: ExitStack, lab: PeerLab, services: int, patience: float) -> Stand | TooSlow:
-    try:
-        return stack.enter_context(peer.standing(lab, services, patience))
-    except TooSlow as error:
-        return error
+    def _stand(self, peer: Peer, stack: ExitStack, services: int, patience: float) -> Stand | TooSlow:
+        try:
+            return stack.enter_context(self.standing(peer, services, patience))
+        except TooSlow as error:
+            return error

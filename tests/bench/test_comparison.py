@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -14,8 +16,10 @@ from bench.goals import MARKS
 from bench.loads import LOADS, Load, LoadFailed, Outcome
 from bench.loads.servers import serving
 from bench.marks import Said
-from bench.peers.lineup import LineUp
-from bench.peers.stand import Stand
+from bench.peers.control import ControlPlan, control
+from bench.peers.lab import PeerLab
+from bench.peers.lineup import LineUp, Slow
+from bench.peers.stand import Stand, TooSlow
 from bench.peers.straight import EMPTY_PROGRAM
 from bench.peers.tcnat import BY_STACK, TCNAT_NAME
 from bench.plans import FULL, QUICK, Plan, Work
@@ -145,6 +149,43 @@ def test_verdicts_are_on_measures_that_there_are() -> None:
     assert {mark.measure for mark in MARKS} <= keys
     measured = {(work.load.measures[0].key, services) for services, works in FULL.works.items() for work in works}
     assert {(mark.measure, mark.services) for mark in MARKS if mark.measure.endswith("_rate")} <= measured
+
+
+@dataclass
+class NeverLoads:
+    name: str = "slow"
+    tried: int = 0
+
+    @contextmanager
+    def standing(self, lab: PeerLab, services: int, patience: float = 1.0) -> Iterator[Stand]:
+        self.tried += 1
+        raise TooSlow(self.name, services, patience)
+        yield
+
+
+@pytest.mark.parametrize(("slow", "tried"), [({}, 2), (None, 4)], ids=["remembered", "not remembered"])
+def test_who_is_too_slow_is_tried_once_with_each_number(slow: Slow | None, tried: int) -> None:
+    peer = NeverLoads()
+    for _ in range(2):  # two line-ups that know of each other
+        line_up = LineUp(cluster=False, slow=slow)
+        for services in (10, 1000):
+            with pytest.raises(TooSlow, match=f"slow: {services:,} Services"), line_up.standing(peer, services):
+                pass
+    assert peer.tried == tried
+
+
+@pytest.mark.root
+def test_requests_that_fail_while_backends_restart_are_counted_side_by_side() -> None:
+    with LineUp(cluster=False, only=(NO_PROXY, TCNAT_NAME)) as line_up:
+        found = control(line_up, {10: ControlPlan(loadings=0, changes=0, restarts=1)})
+    assert [(each.measure, each.peer, each.services) for each in found] == [
+        ("restarts_failed", NO_PROXY, 10),
+        ("restarts_failed", TCNAT_NAME, 10),
+    ]
+    for each in found:
+        [failed], asked = each.runs, int(each.note.removeprefix("of "))
+        assert 0 <= failed < asked
+        assert asked > 100
 
 
 @pytest.mark.root
