@@ -17,6 +17,7 @@ from .panels import Bars, Chosen, Lines
 from .pictures import Picture, bars, lines, tails
 from .tables import Table, of_figures, of_measure
 
+SCALES = "Scales are logarithmic where all figures are above 0."
 LAST = ("vm", "single")
 """Keys of chapters that come behind all others."""
 _TAIL = re.compile(r"^(?P<stem>.+)_(p50|p99|p999)$")
@@ -150,13 +151,13 @@ def _virtual(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
 
 
 def _memory(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
-    pictures = _drawn("memory", "Memory", "Lower is better. Axes are logarithmic.", measures, VALUE, outcome)
+    pictures = _drawn("memory", "Memory", f"Lower is better. {SCALES}", measures, VALUE, outcome)
     words = "What the process holds that follows the cluster, and what the kernel holds for the maps or rules."
     return Chapter("memory", "Memory", words, _there(pictures), _tables(measures, outcome))
 
 
 def _control(measures: Sequence[Measure], outcome: Outcome) -> Chapter:
-    caption = "Lower is better for times, higher for rates. Axes are logarithmic."
+    caption = f"Lower is better for times, higher for rates. {SCALES}"
     pictures = _drawn("control", "Times of the control plane", caption, measures, VALUE, outcome)
     words = "How long it takes until the kernel does what the cluster says, and what that costs."
     return Chapter("control", "Control plane", words, _there(pictures), _tables(measures, outcome))

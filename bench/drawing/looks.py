@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ..series import NO_PROXY
 
 OURS = "tcnat"
-EMPTY = "empty tc program"
-UNCHANGING = (EMPTY,)
-"""Peers to which the number of Services cannot matter. No proxy is not among them: it is measured beside each peer."""
+STACK, EMPTY = "tcnat without redirect", "empty tc program"
+ONCE = (STACK, EMPTY)
+"""Peers that are measured with one number of Services alone, as they only tell what a part of tcnat costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Look:
 _LOOKS = {
     NO_PROXY: Look("#5a5a5a", "s", "--"),
     OURS: Look("#0072b2", "o", width=2.6),
-    "tcnat without redirect": Look("#56b4e9", "o", "-."),
+    STACK: Look("#56b4e9", "o", "-."),
     "nftables maps": Look("#009e73", "D"),
     "kube-proxy IPVS": Look("#cc79a7", "v", size=6.5),
     "kube-proxy iptables-legacy": Look("#d55e00", "^", size=6.5),

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..results import Results
 from ..series import NO_PROXY, Measure, Series, cpu_ratios, ratios
-from .looks import OURS, UNCHANGING, in_order
+from .looks import ONCE, OURS, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ class Outcome:
         return [each for each in all_of_them if each]
 
     def awaited(self, measure: Measure, peer: str, services: int) -> bool:
-        """Whether there is to be a cell: each peer has one for each number of Services, unless the number cannot matter
-        to the peer. Then the bench measures it once."""
-        return peer not in UNCHANGING or self.cell(measure, peer, services) is not None
+        """Whether there is to be a cell: each peer has one for each number of Services, unless the bench measures it
+        with one of them alone."""
+        return peer not in ONCE or self.cell(measure, peer, services) is not None
 
     def along(self, measure: Measure, peer: str) -> list[Cell]:
         """One peer's cells, by growing number of Services."""

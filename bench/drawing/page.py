@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..marks import Said
 from ..series import NO_PROXY, Measure, Series
 from .chapters import bare, chapters
-from .looks import KNOWN, UNCHANGING
+from .looks import KNOWN, ONCE
 from .outcome import Outcome
 from .panels import Lines
 from .pictures import Picture, lines
@@ -130,7 +130,7 @@ def _block(outcome: Outcome, measure: Measure, picture: Picture, folder: str) ->
     own = [each for each in outcome.results.series if each.measure == measure.key]
     rows = []
     for peer in outcome.peers(measure):
-        if peer in UNCHANGING:
+        if peer in ONCE:
             continue
         cells = [outcome.cell(measure, peer, size) for size in sizes]
         texts = tuple(

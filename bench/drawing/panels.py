@@ -10,10 +10,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..series import NO_PROXY, Measure
-from .looks import OURS, UNCHANGING, Look, look
+from .looks import ONCE, OURS, Look, look
 from .outcome import Cell, Outcome, Spread
 from .style import FAINT, INK, PALE, TAIL, along_services, line, logarithmic
 from .wording import NOT_MEASURED, number, tick
@@ -63,7 +63,7 @@ class Lines:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Peers without a line: what is a line across, and in a picture of names what has nothing but a beginning."""
-        return (NO_PROXY,) * self.relative + UNCHANGING * self.named
+        return (NO_PROXY,) * self.relative + ONCE * self.named
 
     def _points(self, outcome: Outcome, peer: str) -> list[tuple[int, Spread]]:
         cells = ((cell.services, self.chosen(cell)) for cell in outcome.along(self.measure, peer))
@@ -171,7 +171,7 @@ class Tails:
             if not spreads:
                 note = next((cell.note for cell in found if cell and cell.note), NOT_MEASURED)
                 if not outcome.awaited(self.measures[0], peer, self.services):
-                    note = f"as with {outcome.sizes(self.measures[0])[0]:,}"
+                    note = f"with {outcome.sizes(self.measures[0])[0]:,} alone"
                 axes.text(limits[0] * 1.15, row, note, va="center", fontsize=8, color=PALE, style="italic", bbox=_BARE)
                 continue
             if peer == NO_PROXY:
@@ -235,6 +235,8 @@ class Bars:
         axes.set_yticks(range(len(self.names)), self.names)
         axes.set_ylim(len(self.names) - 0.5, -0.5)
         axes.set_xlim(0, greatest * 1.1)
+        if all(each.median == int(each.median) for each in self.values if each):
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=FAINT)
