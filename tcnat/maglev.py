@@ -12,8 +12,11 @@ table keeps its size**. Two things see to that:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain, cycle, filterfalse
 
 from tcnat.model import Backend
 
@@ -25,6 +28,9 @@ FEW = 5
 """Up to so many backends share the smallest size."""
 SPARE = 32
 """A table that stands is kept until it has so many times more slots than are needed."""
+REACH, LEAST_AHEAD = 32768, 16
+"""A list of about so many slots is kept to take a backend's next ones from, these at least, all at once."""
+_two_numbers = struct.Struct(">QQ").unpack
 
 
 def table_size(backends: int, present: int = 0) -> int:
@@ -49,40 +55,57 @@ def table(backends: Sequence[Backend], size: int = 0) -> list[int]:
     ``backends`` are unique; their order does not matter to which backend holds a slot. ``size`` is a prime (or 2 for
     one backend), by default :func:`table_size`'s.
     """
+    return [number - 1 for number in held(backends, range(1, len(backends) + 1), size)]
+
+
+def held(backends: Sequence[Backend], numbers: Sequence[int], size: int = 0) -> list[int]:
+    """As :func:`table`, with the backends' ``numbers``, of which none is 0, in place of their indexes."""
     size = size or table_size(len(backends))
     if len(backends) < 2:
-        return [0] * size
-    digests = [_digest(backend) for backend in backends]
-    turns = sorted(range(len(backends)), key=digests.__getitem__)
-    return _populate(turns, [_preference(digests[index], size) for index in turns], size)
+        return [*numbers] * size
+    digests = [_digest(address + port.to_bytes(2, "big")) for address, port in backends]
+    turns = sorted(zip(digests, numbers, strict=True))
+    return _populate([number for _, number in turns], [_preference(digest, size) for digest, _ in turns], size)
 
 
 def _populate(turns: list[int], preferences: list[tuple[int, int]], size: int) -> list[int]:
-    """Let each of ``turns`` in turn take the next free slot of its preference (first slot, step)."""
-    free = -1
-    slots = [free] * size
-    following = [first for first, _ in preferences]
-    players = [(turn, index, step) for turn, (index, (_, step)) in enumerate(zip(turns, preferences, strict=True))]
-    left = size
+    """Let each of ``turns`` in turn take the next free slot of its preference (first slot, step).
+
+    A slot that is taken stays so: what looks for the next free one goes on where it stopped. Most steps are taken in
+    there, and none of them by Python code.
+    """
+    slots = [0] * size
+    taken = slots.__getitem__
+    walks = (chain.from_iterable(_walk(first, step, size)) for first, step in preferences)
+    free_in_order = [filterfalse(taken, walk) for walk in walks]
+    for _, slot, number in zip(range(size), map(next, cycle(free_in_order)), cycle(turns), strict=False):
+        slots[slot] = number
+    return slots
+
+
+def _walk(first: int, step: int, size: int) -> Iterator[list[int]]:
+    """The slots first, first + step, … modulo ``size``, some at a time, without an end."""
+    some = _slots_in_order(size)
+    ahead = (len(some) // size - 1) * step
     while True:
-        for turn, index, step in players:
-            slot = following[turn]
-            while slots[slot] != free:
-                slot = (slot + step) % size
-            slots[slot] = index
-            following[turn] = slot
-            left -= 1
-            if not left:
-                return slots
+        yield some[first : first + ahead : step]
+        first = (first + ahead) % size
 
 
-def _digest(backend: Backend) -> bytes:
-    return blake2b(backend.address + backend.port.to_bytes(2, "big"), digest_size=16).digest()
+@lru_cache(maxsize=3)
+def _slots_in_order(size: int) -> list[int]:
+    """0 … ``size`` − 1, and this again and again: a slice of it with a step walks through the slots."""
+    return [*range(size)] * (max(LEAST_AHEAD, min(size, REACH // size)) + 1)
+
+
+def _digest(endpoint: bytes) -> bytes:
+    return blake2b(endpoint, digest_size=16).digest()
 
 
 def _preference(digest: bytes, size: int) -> tuple[int, int]:
     """Where a backend's permutation of the slots begins, and how far each next one lies (offset, skip)."""
-    return int.from_bytes(digest[:8], "big") % size, int.from_bytes(digest[8:], "big") % (size - 1) + 1
+    offset, skip = _two_numbers(digest)
+    return offset % size, skip % (size - 1) + 1
 
 
 def _prime_from(number: int) -> int:

@@ -103,7 +103,7 @@ class _Recovery:
         if not self.is_size(slots, len(numbers)):
             return None
         backends = [backend for number in numbers if (backend := self.backends[number]) is not None]
-        return array("I", map(numbers.__getitem__, maglev.table(backends, slots)))
+        return array("I", maglev.held(backends, numbers, slots))
 
     def _owns(self, key: bytes, service: int, numbers: Iterable[int]) -> bool:
         """Whether nothing says that one of the backend ids belongs to another service or protocol."""

@@ -42,7 +42,7 @@ class WriteRun:
 
     def slots(self) -> array[int]:
         """The backend id of each of the ``count`` slots."""
-        return array("I", map(self.numbers.__getitem__, maglev.table(self.backends, self.count)))
+        return array("I", maglev.held(self.backends, self.numbers, self.count))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -29,6 +31,24 @@ def backends(count: int, seed: int = 1, address_size: int = 4) -> list[Backend]:
 
 def is_prime(number: int) -> bool:
     return number > 1 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+
+
+def by_the_paper(ends: list[Backend], size: int) -> list[int]:
+    """Maglev's population as its paper writes it down (§3.4, pseudocode 1), in the order of the backends' hashes."""
+    hashes = [hashlib.blake2b(each.address + struct.pack(">H", each.port), digest_size=16).digest() for each in ends]
+    order = sorted(range(len(ends)), key=lambda index: hashes[index])
+    offset = [int.from_bytes(each[:8], "big") % size for each in hashes]
+    skip = [int.from_bytes(each[8:], "big") % (size - 1) + 1 for each in hashes]
+    following = [0] * len(ends)
+    entry = [-1] * size
+    while -1 in entry:
+        for index in order:
+            if -1 not in entry:
+                break
+            while entry[slot := (offset[index] + following[index] * skip[index]) % size] >= 0:
+                following[index] += 1
+            entry[slot] = index
+    return entry
 
 
 def moved(before: list[Backend], after: list[Backend], size: int) -> float:
@@ -59,6 +79,23 @@ def test_the_size_that_stands_is_kept_where_it_still_fits(before: int, now: int)
     assert size >= 32 * now
     if now <= before <= 8 * now:
         assert size == present
+
+
+@pytest.mark.parametrize("count", [*SIZES, 1000])
+@pytest.mark.parametrize("address_size", [4, 16])
+def test_a_table_is_the_papers(count: int, address_size: int) -> None:
+    ends = backends(count, seed=count, address_size=address_size)
+    random.Random(count).shuffle(ends)
+    for present in (0, maglev.table_size(4 * count)):
+        size = maglev.table_size(count, present)
+        assert maglev.table(ends, size) == by_the_paper(ends, size)
+
+
+def test_numbers_stand_where_their_backends_are() -> None:
+    ends = backends(9)
+    numbers = random.Random(1).sample(range(1, 1 << 32), 9)
+    assert maglev.held(ends, numbers) == [numbers[index] for index in maglev.table(ends)]
+    assert maglev.held(ends[:1], [7]) == [7, 7]
 
 
 def test_a_table_that_is_far_too_large_shrinks() -> None:
