@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from tcnat import memory
 from tcnat.errors import TcnatError
 from tcnat.layout import MapType
 
@@ -25,6 +26,8 @@ _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 36
 
 SCHED_CLS = 3
 """BPF_PROG_TYPE_SCHED_CLS."""
+MAPPABLE = 1 << 10
+"""BPF_F_MMAPABLE (5.5)."""
 ANY, NOEXIST, EXIST = 0, 1, 2
 """Flags of :meth:`Map.update`."""
 INSTRUCTION_SIZE = 8
@@ -179,13 +182,27 @@ class Map:
         self._value = ctypes.create_string_buffer(self._row)
         self._element = _Element(fd, ctypes.addressof(self._key), ctypes.addressof(self._value), 0)
         self._batches = type in {MapType.HASH, MapType.LRU_HASH, MapType.ARRAY}
+        self._mappable = type is MapType.ARRAY and value_size == memory.NUMBER_SIZE
 
     @classmethod
     def create(
-        cls, type: MapType, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = ""
+        cls,
+        type: MapType,
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        flags: int = 0,
+        name: str = "",
+        *,
+        mappable: bool = False,
     ) -> Map:
-        """A new map; BpfError with EINVAL where the kernel does not know the type."""
-        fd = _call(Command.MAP_CREATE, _MapCreate(type, key_size, value_size, max_entries, flags))
+        """A new map; BpfError with EINVAL where the kernel does not know the type. ``mappable``: an array map whose
+        memory can be written, if the kernel has that."""
+        fd = -errno.EINVAL
+        if mappable:
+            fd = _call(Command.MAP_CREATE, _MapCreate(type, key_size, value_size, max_entries, flags | MAPPABLE))
+        if fd == -errno.EINVAL:
+            fd = _call(Command.MAP_CREATE, _MapCreate(type, key_size, value_size, max_entries, flags))
         if fd < 0:
             raise _failure(f"map {name or type.name.lower()} with {max_entries} entries cannot be made", -fd)
         return cls(fd, type, key_size, value_size, max_entries, name)
@@ -259,6 +276,12 @@ class Map:
     def update_array(self, first: int, values: bytes) -> None:
         """Write consecutive elements of an array map, joined in ``values``, from index ``first`` on."""
         size = self.value_size
+        if self._mappable and first + len(values) // size <= self.max_entries:
+            try:
+                memory.write_numbers(self.fd, first, values)
+                return
+            except OSError:  # made without
+                self._mappable = False
         for start in range(0, len(values) // size, BATCH):
             some = values[start * size : (start + BATCH) * size]
             indexes = array("I", range(first + start, first + start + len(some) // size))
@@ -320,17 +343,35 @@ class Map:
                 if value is not None:
                     yield key, value
 
-    def read_array(self, count: int) -> bytes:
+    def read_array(self, count: int) -> bytearray:
         """The first ``count`` elements of an array map, joined."""
+        if self._mappable and count <= self.max_entries:
+            try:
+                return memory.read_numbers(self.fd, count)
+            except OSError:
+                self._mappable = False
         found = bytearray()
         for _, values in self._read_batches():
             found += values
             if len(found) >= count * self.value_size:
                 break
         if not self._batches:
-            for index in range(count):
-                found += self.lookup(index.to_bytes(4, sys.byteorder)) or b""
-        return bytes(found[: count * self.value_size])
+            found += self._read_elements(count)
+        del found[count * self.value_size :]
+        return found
+
+    def _read_elements(self, count: int) -> bytes:
+        """The first elements of an array map, one look-up for each."""
+        size = self.value_size
+        found = ctypes.create_string_buffer(size * count)
+        index, address = ctypes.c_uint32(), ctypes.addressof(found)
+        element = _Element(self.fd, ctypes.addressof(index), address, 0)
+        for number in range(count):
+            index.value, element.value = number, address + number * size
+            result = _call(Command.MAP_LOOKUP_ELEM, element)
+            if result < 0:
+                raise _failure(f"map {self.name}: look-up", -result)
+        return found.raw
 
     def _read_batches(self) -> Iterator[tuple[bytes, bytes]]:
         """Joined keys and values, some at a time. Nothing, and ``_batches`` is off, where the kernel has no batches."""

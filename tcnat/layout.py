@@ -343,6 +343,9 @@ class MapLayout:
     flags: int = 0
     without_lru: MapType | None = None
     """The type on kernels without LRU maps (4.9); such a map is swept by the agent."""
+    mappable: bool = False
+    """Whether it is made so that the agent can write its memory, where the kernel has that (5.5). Of no meaning to
+    programs, nor to other versions: a map that was made without is used as it is."""
 
     def key_size(self, family: Family) -> int:
         """Bytes of a key."""
@@ -368,7 +371,7 @@ MAPS: dict[str, MapLayout] = {
     layout.name: layout
     for layout in (
         MapLayout("services", MapType.HASH, SERVICE_KEY, SERVICE, 262144, NO_PREALLOC),
-        MapLayout("slots", MapType.ARRAY, U32, U32, 1048576),
+        MapLayout("slots", MapType.ARRAY, U32, U32, 1048576, mappable=True),
         MapLayout("backends", MapType.ARRAY, U32, BACKEND, 65536),
         MapLayout("flows", MapType.LRU_HASH, FLOW_KEY, FLOW, 131072, without_lru=MapType.HASH),
         MapLayout("flows_new", MapType.LRU_HASH, FLOW_KEY, FLOW, 32768, without_lru=MapType.HASH),

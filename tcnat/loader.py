@@ -185,9 +185,8 @@ def _is_bpffs(path: Path) -> bool:
 def _create(layout: MapLayout, family: Family, entries: Mapping[str, int], lru: bool) -> Map:
     kind = layout.type if lru or layout.without_lru is None else layout.without_lru
     count = entries.get(layout.name, layout.entries) or possible_cpus()
-    return Map.create(
-        kind, layout.key_size(family), layout.value_size(family), count, flags=layout.flags, name=layout.name
-    )
+    sizes = layout.key_size(family), layout.value_size(family)
+    return Map.create(kind, *sizes, count, layout.flags, layout.name, mappable=layout.mappable)
 
 
 def _load_pinned(pins: Path, family: Family, entries: Mapping[str, int], lru: bool) -> Loaded:

@@ -73,7 +73,7 @@ class MapStore:
             present,
             dict(self._maps["services"].items()),
             lambda slots: array("I", self._maps["slots"].read_array(slots)),
-            (raw[at : at + backends.value_size] for at in range(0, written, backends.value_size)),
+            (bytes(raw[at : at + backends.value_size]) for at in range(0, written, backends.value_size)),
         )
         self.present = present
         return present

@@ -69,7 +69,7 @@ def fill(target: Map, layout: MapLayout, other: OtherSet) -> None:
     """Write what the other set's map of that name holds into a new map, before anything uses it."""
     source = other.open(layout.name)
     if other.has_same(layout.name) and source.type is MapType.ARRAY:
-        target.update_array(0, source.read_array(source.max_entries))
+        target.update_array(0, bytes(source.read_array(source.max_entries)))
         return
     keys, values = _converters(layout, other)
     empty_key = bytes(target.key_size)

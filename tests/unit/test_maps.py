@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import struct
+import sys
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from unittest.mock import patch
@@ -12,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcnat.bpf import BpfError, Map, raise_memlock
-from tcnat.layout import DEFAULT_TIMEOUTS, MAPS, Choice, Direction, Family, FlowState, ServiceFlag
+from tcnat.bpf import BpfError, Map, MapFull, raise_memlock
+from tcnat.layout import DEFAULT_TIMEOUTS, MAPS, Choice, Direction, Family, FlowState, MapType, ServiceFlag
 from tcnat.maps import MapStore
 from tcnat.model import Backend, FrontEnd, FrontEndKey, Protocol, ServicePortName, Verdict, parse_address
 from tcnat.plan import Unfit
@@ -232,6 +234,7 @@ def kernel_maps(request: pytest.FixtureRequest) -> Iterator[dict[str, Map]]:
             min(MAPS[name].entries, 4096),
             flags=MAPS[name].flags,
             name=name,
+            mappable=MAPS[name].mappable,
         )
         for name in names
     }
@@ -242,10 +245,13 @@ def kernel_maps(request: pytest.FixtureRequest) -> Iterator[dict[str, Map]]:
 
 @pytest.mark.root
 @pytest.mark.parametrize("kernel_maps", [Family.IPV4], indirect=True)
-@pytest.mark.parametrize("batches", [True, False])
-def test_the_kernels_maps_are_written_and_read_as_dicts_are(kernel_maps: dict[str, Map], batches: bool) -> None:
+@pytest.mark.parametrize(("memory", "batches"), [(True, True), (False, True), (False, False)])
+def test_the_kernels_maps_are_written_and_read_as_dicts_are(
+    kernel_maps: dict[str, Map], memory: bool, batches: bool
+) -> None:
     for each in kernel_maps.values():
         each._batches = each._batches and batches
+        each._mappable = each._mappable and memory
     store = store_of(kernel_maps)
     assert store.resync(ALL)
     fakes = fake_maps(slots=4096, backends=4096, services=4096)
@@ -255,6 +261,29 @@ def test_the_kernels_maps_are_written_and_read_as_dicts_are(kernel_maps: dict[st
         written = {key: value for key, value in kernel_maps[name].items() if any(value)}
         assert written == {key: value for key, value in fakes[name].content.items() if any(value)}
     assert store_of(kernel_maps).resync(ALL) == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("first", [0, 1, 511, 512, 70_001])
+@pytest.mark.parametrize("count", [1, 2, 513, 131_073])
+def test_what_is_written_as_memory_is_read_entry_by_entry(first: int, count: int) -> None:
+    there = Map.create(MapType.ARRAY, 4, 4, 201_083, mappable=True)
+    plain = there.duplicate()
+    plain._mappable = plain._batches = False
+    values = array("I", range(1, count + 1))
+    there.update_array(first, values.tobytes())
+    assert there._mappable
+    expected = (array("I", bytes(4 * first)) + values + array("I", [0] * 9)).tobytes()
+    assert there.read_array(first + count + 9) == plain.read_array(first + count + 9) == expected
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("mappable", [True, False])
+def test_elements_past_the_end_are_refused_as_the_kernel_refuses_them(mappable: bool) -> None:
+    there = Map.create(MapType.ARRAY, 4, 4, 1001, mappable=mappable)
+    with pytest.raises(MapFull):
+        there.update_array(1000, bytes(4 * 1000))
+    assert there.lookup((999).to_bytes(4, sys.byteorder)) == bytes(4)
 
 
 @pytest.mark.root
