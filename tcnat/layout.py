@@ -411,4 +411,4 @@ def port_number(raw: bytes) -> int:
 
 def service_key(address: bytes, port: int, protocol: int) -> bytes:
     """A key of the services map; port 0 and protocol 0 name the address itself."""
-    return address + port.to_bytes(2, "big") + bytes((protocol, 0))
+    return address + port.to_bytes(2, "big") + protocol.to_bytes(2, "little")

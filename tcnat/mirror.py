@@ -38,18 +38,27 @@ class ServicesMirror:
 
     def value(self, key: bytes) -> bytes | None:
         """The map's value; None if it has none. Of one that tcnat would not write: another that it would not."""
-        return self.fronts.get(key) or service_value(None, self._others.get(key, 0) & _FLAGS)
+        return self.entry(key)[0]
+
+    def entry(self, key: bytes) -> tuple[bytes | None, int]:
+        """:meth:`value` and :meth:`users` of a key."""
+        other = self._others.get(key, 0)
+        return self.fronts.get(key) or service_value(None, other & _FLAGS), other // _USER
 
     def put(self, key: bytes, value: bytes) -> None:
         """The map has this entry now."""
-        self._length += key not in self
+        other = self._others.get(key, 0)
+        in_fronts = key in self.fronts
+        self._length += not (in_fronts or other & _FLAGS)
         flags = plain_flags(value)
         if flags is None and is_front_end(key, value):
             self.fronts[key] = value
-            self._set(key, self.users(key) * _USER)
-            return
-        self.fronts.pop(key, None)
-        self._set(key, self.users(key) * _USER | (_OTHER if flags is None else flags))
+            flags = 0
+        elif in_fronts:
+            del self.fronts[key]
+        now = other & ~_FLAGS | (_OTHER if flags is None else flags)
+        if now != other:
+            self._set(key, now)
 
     def remove(self, key: bytes) -> None:
         """The map has no entry under ``key`` any more."""

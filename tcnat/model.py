@@ -20,6 +20,8 @@ class Protocol(IntEnum):
     UDP = 17
     SCTP = 132
 
+    __hash__ = int.__hash__  # as equal numbers have it; an enumeration's own hashes its name, in Python
+
 
 class Verdict(StrEnum):
     """What becomes of a packet."""

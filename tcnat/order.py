@@ -6,10 +6,9 @@ written: backends, slots, services; then what nobody uses any more, in reverse.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from tcnat.entries import Front, address_key, extra_flags, service_value
 from tcnat.layout import ServiceFlag
@@ -39,15 +38,9 @@ class Decision:
     fronts: dict[bytes, Front | None] = field(default_factory=dict)
 
 
-class _Rank(IntEnum):
-    """When an entry of the services map is written, among the others."""
-
-    BACKEND = 0
-    FRONT_END = 1
-    ADDRESS = 2
-    ADDRESS_GONE = 3
-    FRONT_END_GONE = 4
-    BACKEND_GONE = 5  # behind the backends themselves
+# When an entry of the services map is written, among the others: the last ones behind the backends themselves. Plain
+# numbers, for every entry asks for one.
+_RANKS = _BACKEND, _FRONT_END, _ADDRESS, _ADDRESS_GONE, _FRONT_END_GONE, _BACKEND_GONE = range(6)
 
 
 def ordered(present: Present, decision: Decision) -> tuple[Step, ...]:
@@ -60,10 +53,10 @@ def ordered(present: Present, decision: Decision) -> tuple[Step, ...]:
         *decision.names,
         *decision.backends,
         *decision.runs,
-        *(step for rank in _Rank if rank < _Rank.BACKEND_GONE for step in entries[rank]),
+        *(step for some in entries[:_BACKEND_GONE] for step in some),
         *(FreeRun(base) for base in runs),
         *(FreeBackend(number, next_generation(present.generation(number))) for number in backends),
-        *entries[_Rank.BACKEND_GONE],
+        *entries[_BACKEND_GONE],
         *(ForgetService(service) for service in change.unused_services()),
     )
 
@@ -79,9 +72,9 @@ class _Change:
     def __init__(self, present: Present, decision: Decision) -> None:
         self._present = present
         self._decision = decision
-        self._run_users: Counter[int] = Counter()  # by base
-        self._service_users: Counter[int] = Counter()  # by service id
-        self._front_addresses: Counter[bytes] = Counter()  # by address key
+        self._run_users: defaultdict[int, int] = defaultdict(int)  # by base
+        self._service_users: defaultdict[int, int] = defaultdict(int)  # by service id
+        self._front_addresses: defaultdict[bytes, int] = defaultdict(int)  # by address key
         for key, new in decision.fronts.items():
             old = present.front(key)
             if old != new:
@@ -109,24 +102,32 @@ class _Change:
     def unused_backends(self, runs: Iterable[int]) -> list[int]:
         """Backend ids that no run holds once ``runs`` are freed."""
         present = self._present
-        holders: Counter[int] = Counter(number for run in self._decision.runs for number in run.numbers)
-        holders.subtract(number for base in runs for number in present.runs[base].numbers)
+        held: set[int] = set()
+        for run in self._decision.runs:
+            held.update(run.numbers)
+        fewer: defaultdict[int, int] = defaultdict(int)
+        for base in runs:
+            for number in present.runs[base].numbers:
+                if number not in held:
+                    fewer[number] -= 1
         mends_all = present.damaged.keys() <= self._decision.fronts.keys()
         idle = present.idle_backends | present.spared if mends_all else present.idle_backends
-        return _unused(holders, present.run_count, idle)
+        return _unused(fewer, present.run_count, idle - held)
 
-    def entries(self, freed: Iterable[int]) -> dict[_Rank, list[Step]]:
-        """The services entries to write or remove when the ``freed`` backend ids go. There is room for the new ones of
-        the decision, which has seen to it."""
+    def entries(self, freed: Iterable[int]) -> list[list[Step]]:
+        """The services entries to write or remove when the ``freed`` backend ids go, by rank. There is room for the new
+        ones of the decision, which has seen to it."""
         present, decided = self._present, self._decision.fronts
         users = self._backend_users(freed)
-        room = present.services_limit - len(present.services)
-        found: dict[_Rank, list[Step]] = {rank: [] for rank in _Rank}
-        for key in dict.fromkeys((*decided, *self._front_addresses, *users, *sorted(present.dirty))):
-            fronts = present.front_addresses.get(key, 0) + self._front_addresses.get(key, 0)
-            extra = extra_flags(key, fronts, present.services.users(key) + users.get(key, 0))
+        services, addresses, changed = present.services, present.front_addresses, self._front_addresses
+        room = present.services_limit - len(services)
+        found: list[list[Step]] = [[] for _ in _RANKS]
+        for key in dict.fromkeys((*decided, *changed, *users, *sorted(present.dirty))):
+            old, backends = services.entry(key)
+            fronts = addresses.get(key, 0) + changed.get(key, 0)
+            extra = extra_flags(key, fronts, backends + users.get(key, 0))
             front = decided[key] if key in decided else present.front(key)
-            value, old = service_value(front, extra), present.services.value(key)
+            value = service_value(front, extra)
             is_new = old is None and value is not None
             if value == old or (is_new and room <= 0):  # without room, what is dirty stays so
                 continue
@@ -135,8 +136,8 @@ class _Change:
             found[self._rank(key, front, extra)].append(step)
         return found
 
-    def _backend_users(self, freed: Iterable[int]) -> Counter[bytes]:
-        users: Counter[bytes] = Counter()
+    def _backend_users(self, freed: Iterable[int]) -> dict[bytes, int]:
+        users: defaultdict[bytes, int] = defaultdict(int)
         for endpoint, change in self._endpoints(freed):
             users[endpoint] += change
             users[address_key(endpoint)] += change
@@ -150,19 +151,20 @@ class _Change:
             if endpoint is not None:
                 yield endpoint, -1
 
-    def _rank(self, key: bytes, front: Front | None, extra: int) -> _Rank:
+    def _rank(self, key: bytes, front: Front | None, extra: int) -> int:
         if front is not None:
-            return _Rank.FRONT_END_GONE if front.draining else _Rank.FRONT_END
+            return _FRONT_END_GONE if front.draining else _FRONT_END
         if key in self._decision.fronts:
-            return _Rank.FRONT_END_GONE
+            return _FRONT_END_GONE
         if extra & _SERVICE_ADDRESS:
-            return _Rank.ADDRESS
-        if self._front_addresses.get(key, 0) < 0:
-            return _Rank.ADDRESS_GONE
-        return _Rank.BACKEND if extra else _Rank.BACKEND_GONE
+            return _ADDRESS
+        if self._front_addresses and self._front_addresses.get(key, 0) < 0:
+            return _ADDRESS_GONE
+        return _BACKEND if extra else _BACKEND_GONE
 
 
-def _unused(changes: Counter[int], users: Callable[[int], int | None], idle: Iterable[int]) -> list[int]:
-    """The numbers that exist (``users`` is not None) and have no users after the ``changes``; only those that change
+def _unused(changes: Mapping[int, int], users: Callable[[int], int | None], idle: Iterable[int]) -> list[int]:
+    """The numbers that exist (``users`` is not None) and have no users after the ``changes``; only those that get fewer
     and the idle ones can be that."""
-    return sorted(number for number in {*changes, *idle} if users(number) == -changes[number])
+    fewer = {number for number, change in changes.items() if change < 0}
+    return sorted(number for number in fewer.union(idle) if users(number) == -changes.get(number, 0))

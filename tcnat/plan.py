@@ -11,9 +11,11 @@ What a plan frees is used by a later one at the earliest: after a plan that free
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+
+import msgspec
 
 from tcnat import maglev
 from tcnat.entries import Front, address_key, front_end_key
@@ -24,6 +26,8 @@ from tcnat.present import Present
 from tcnat.steps import FreeBackend, FreeRun, NameService, RemoveService, Step, WriteBackend, WriteRun
 
 HEADROOM = 64
+_Choice = tuple[tuple[Backend, ...], tuple[bytes, ...]]
+_FREEING = frozenset({FreeRun, FreeBackend, RemoveService})
 
 _FRONT_END = int(ServiceFlag.FRONT_END)
 _REJECT = _FRONT_END | int(ServiceFlag.REJECT)
@@ -82,19 +86,18 @@ def difference(present: Present, wanted: Mapping[FrontEndKey, FrontEnd]) -> dict
 
 def _plan(present: Present, decision: Decision, unfit: Iterable[Unfit] = ()) -> Plan:
     steps = ordered(present, decision)
-    frees = any(isinstance(step, FreeRun | FreeBackend | RemoveService) for step in steps)
+    frees = not _FREEING.isdisjoint(map(type, steps))
     mends = bool(present.damaged.keys() & decision.fronts.keys())  # which ends the quarantine of what they name
     return Plan(steps, tuple(unfit), frees or mends)
 
 
-@dataclass(frozen=True, slots=True)
-class _Need:
+class _Need(msgspec.Struct, frozen=True, gc=False):
     """What it takes to serve a front end with these backends."""
 
     backends: tuple[Backend, ...]
     endpoints: tuple[bytes, ...]  # theirs, in the same order
-    missing: tuple[bytes, ...]  # the endpoints without a backend id
-    entries: frozenset[bytes]  # new services keys
+    missing: list[bytes]  # the endpoints without a backend id
+    entries: set[bytes]  # new services keys
     base: int | None  # of a run that holds them already
     count: int  # slots
 
@@ -143,12 +146,14 @@ class _Planner:
         key = service_key(*front_end.key)
         old = self._present.front(key)
         new = old is None or old.draining
+        service = self._service_id(front_end.service)
+        numbers = {} if service is None else self._numbers(service)
         lacking = None
-        for backends in self._choices(front_end, new):
-            need = self._need(key, front_end, backends, old)
+        for backends, endpoints in self._choices(front_end, numbers, new=new):
+            need = self._need(key, numbers, backends, endpoints, old)
             lacks = self._lacks(need, new)
             if lacks is None:
-                self._decision.fronts[key] = self._front(front_end, need)
+                self._decision.fronts[key] = self._front(front_end, service, need)
                 break
             lacking = lacking or lacks
         else:
@@ -157,27 +162,32 @@ class _Planner:
         if lacking is not None:
             self._unfit.append(Unfit(front_end, *lacking))
 
-    def _choices(self, front_end: FrontEnd, new: bool) -> list[tuple[Backend, ...]]:
-        """All its backends, or those that have an id."""
+    def _choices(self, front_end: FrontEnd, numbers: dict[bytes, int], *, new: bool) -> Iterator[_Choice]:
+        """All its backends, or those that have an id, with their endpoints."""
         backends = front_end.backends if front_end.verdict is Verdict.DNAT else ()
-        service = self._service_id(front_end.service)
-        if new or not backends or service is None:
-            return [backends]
-        numbers = self._numbers(service)
-        kept = tuple(b for b in backends if service_key(b.address, b.port, front_end.key.protocol) in numbers)
-        return [backends, kept] if kept and kept != backends else [backends]
+        protocol = front_end.key.protocol
+        endpoints = tuple([service_key(address, port, protocol) for address, port in backends])
+        yield backends, endpoints
+        if not new:
+            kept = [at for at, endpoint in enumerate(endpoints) if endpoint in numbers]
+            if kept and len(kept) < len(backends):
+                yield tuple([backends[at] for at in kept]), tuple([endpoints[at] for at in kept])
 
-    def _need(self, key: bytes, front_end: FrontEnd, backends: tuple[Backend, ...], old: Front | None) -> _Need:
-        service = self._service_id(front_end.service)
-        numbers = {} if service is None else self._numbers(service)
-        endpoints = tuple([service_key(address, port, front_end.key.protocol) for address, port in backends])
-        missing = tuple([endpoint for endpoint in endpoints if endpoint not in numbers])
-        keys = {key, address_key(key), *missing, *map(address_key, missing)}
+    def _need(
+        self,
+        key: bytes,
+        numbers: dict[bytes, int],
+        backends: tuple[Backend, ...],
+        endpoints: tuple[bytes, ...],
+        old: Front | None,
+    ) -> _Need:
+        missing = [endpoint for endpoint in endpoints if endpoint not in numbers]
         base, count = self._run([numbers[endpoint] for endpoint in endpoints], old) if not missing else (None, 0)
         if base is None:
             count = self._table_size(len(backends), old.slots if old else 0)
+        keys = {key, address_key(key), *missing, *map(address_key, missing)}
         there = self._present.services
-        entries = frozenset([key for key in keys.difference(self._entries) if key not in there])
+        entries = {key for key in keys.difference(self._entries) if key not in there}
         return _Need(backends, endpoints, missing, entries, base, count)
 
     def _run(self, numbers: list[int], old: Front | None) -> tuple[int | None, int]:
@@ -205,10 +215,9 @@ class _Planner:
                 return "slots", slots.capacity
         return None
 
-    def _front(self, front_end: FrontEnd, need: _Need) -> Front:
+    def _front(self, front_end: FrontEnd, service: int | None, need: _Need) -> Front:
         """Take what is needed, and say how the front end is then to be."""
         self._entries |= need.entries
-        service = self._service_id(front_end.service)
         if service is None:
             service = self._service_numbers.take()
             self._name(service, front_end.service)

@@ -160,10 +160,12 @@ class Present:
         """A run that stands in the slots map, whose slots are taken already."""
         self.runs[base] = run
         self.run_of[run.numbers] = base
+        counts = self.run_counts
         for number in run.numbers:
-            self.run_counts[number] += 1
-            self.idle_backends.discard(number)
-            self.spared.discard(number)
+            counts[number] += 1
+        for unused in (self.idle_backends, self.spared):
+            if unused:
+                unused.difference_update(run.numbers)
 
     def _name_service(self, step: NameService) -> None:
         self.names[step.service] = step.name
@@ -181,7 +183,11 @@ class Present:
         self.endpoints[number] = step.endpoint
         self.generations[number] = step.generation
         self.owners[number] = step.service
-        self.backends_of.setdefault(step.service, array("I")).append(number)
+        numbers = self.backends_of.get(step.service)
+        if numbers is None:
+            self.backends_of[step.service] = array("I", (number,))
+        else:
+            numbers.append(number)
         self.use_endpoint(step.endpoint, 1)
 
     def grow(self, number: int) -> None:
@@ -203,19 +209,23 @@ class Present:
         self._replace(step.key, None)
 
     def _replace(self, key: bytes, value: bytes | None) -> None:
-        old = self.front(key)
-        if old is not None:
-            self.use_front(key, old, -1)
+        services = self.services
+        if key in services.fronts:
+            self._use_front_of(key, -1)
         self.dirty.discard(key)
         if value is None:
-            self.services.remove(key)
+            services.remove(key)
         else:
-            self.services.put(key, value)
+            services.put(key, value)
         if key in self.damaged:
             self._repaired(key)
-        new = self.front(key)
-        if new is not None:
-            self.use_front(key, new, 1)
+        if key in services.fronts:
+            self._use_front_of(key, 1)
+
+    def _use_front_of(self, key: bytes, change: int) -> None:
+        front = self.front(key)
+        assert front is not None
+        self.use_front(key, front, change)
 
     def _repaired(self, key: bytes) -> None:
         del self.damaged[key]
@@ -230,8 +240,9 @@ class Present:
         self.free_slots.give(step.base, run.count)
         if self.run_of.get(run.numbers) == step.base:
             del self.run_of[run.numbers]
+        counts = self.run_counts
         for number in run.numbers:
-            self.run_counts[number] -= 1
+            counts[number] -= 1
 
     def _free_backend(self, step: FreeBackend) -> None:
         number, endpoint, owner = step.number, self.endpoints[step.number], self.owners[step.number]

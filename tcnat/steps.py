@@ -7,22 +7,21 @@ follows.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+
+import msgspec
 
 from tcnat import maglev
 from tcnat.model import Backend, ServicePortName
 
 
-@dataclass(frozen=True, slots=True)
-class NameService:
+class NameService(msgspec.Struct, frozen=True, gc=False):
     """A service id belongs to this service port. Writes no map: names are not in the maps."""
 
     service: int
     name: ServicePortName
 
 
-@dataclass(frozen=True, slots=True)
-class WriteBackend:
+class WriteBackend(msgspec.Struct, frozen=True, gc=False):
     """``backends[number]`` gets an endpoint (a services key: address, port, protocol), for one service port."""
 
     number: int
@@ -31,8 +30,7 @@ class WriteBackend:
     endpoint: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class WriteRun:
+class WriteRun(msgspec.Struct, frozen=True, gc=False):
     """``slots[base …]`` gets the table of these backends: ``numbers`` are the ids of ``backends``, in their order."""
 
     base: int
@@ -45,38 +43,33 @@ class WriteRun:
         return array("I", maglev.held(self.backends, self.numbers, self.count))
 
 
-@dataclass(frozen=True, slots=True)
-class WriteService:
+class WriteService(msgspec.Struct, frozen=True, gc=False):
     """``services[key]`` becomes ``value``."""
 
     key: bytes
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveService:
+class RemoveService(msgspec.Struct, frozen=True, gc=False):
     """``services[key]`` goes."""
 
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FreeRun:
+class FreeRun(msgspec.Struct, frozen=True, gc=False):
     """The run at ``base`` has no front end any more. Writes no map: slots that nothing names do not matter."""
 
     base: int
 
 
-@dataclass(frozen=True, slots=True)
-class FreeBackend:
+class FreeBackend(msgspec.Struct, frozen=True, gc=False):
     """``backends[number]`` becomes empty, with a generation that no flow carries."""
 
     number: int
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetService:
+class ForgetService(msgspec.Struct, frozen=True, gc=False):
     """No entry of the services map has this id any more: its counters become 0, and it is free."""
 
     service: int
