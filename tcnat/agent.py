@@ -50,6 +50,8 @@ from tcnat.upkeep import Upkeep
 from tcnat.wanted import Wanted
 from tcnat.web import Server
 
+_THRESHOLDS = gc.get_threshold()
+
 log = logging.getLogger(__name__)
 
 
@@ -128,6 +130,7 @@ class _Agent:
     def run(self) -> None:
         """All of it."""
         patterns = Patterns(self._config.network_device, self._config.workload_device)
+        _hold_collector_back()
         self._take_signals()
         self._serve()
         if not self._read_objects():
@@ -250,10 +253,16 @@ def _age() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
+def _hold_collector_back() -> None:
+    """A start makes millions of objects that stay, and hardly any garbage that takes a collector to be found."""
+    gc.set_threshold(100_000, 50, 100)
+
+
 def _give_memory_back() -> None:
     """Reading everything took more memory than keeping it does; and what is kept need not be looked through for garbage
     again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

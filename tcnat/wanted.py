@@ -51,14 +51,11 @@ class Wanted:
         self.local_addresses: Counter[bytes] = Counter()
         """Addresses of endpoints on this node (rule 10), serving or not, and how many slices' endpoints have each."""
         self.node_leaves = False
+        self.health_checks: dict[ServiceRef, HealthCheck] = {}
+        """The health-check node ports (rule 32)."""
         self._entries: dict[ServiceRef, _Entry] = {}
         self._service_of: dict[ObjectRef, ServiceRef] = {}  # of slices
         self._claims: dict[FrontEndKey, dict[ServiceRef, FrontEnd]] = {}  # where several Services claim one
-
-    @property
-    def health_checks(self) -> dict[ServiceRef, HealthCheck]:
-        """The health-check node ports (rule 32)."""
-        return {ref: entry.wants.health_check for ref, entry in self._entries.items() if entry.wants.health_check}
 
     @property
     def claims(self) -> dict[FrontEndKey, tuple[ServiceRef, ...]]:
@@ -130,6 +127,10 @@ class Wanted:
         entry.wants = translate(entry.service, entry.slices, self.node) if entry.service else Translation()
         if entry.wants.unserved != unserved:
             effect.unserved[ref] = entry.wants.unserved
+        if entry.wants.health_check is not None:
+            self.health_checks[ref] = entry.wants.health_check
+        else:
+            self.health_checks.pop(ref, None)
         after = {front_end.key: front_end for front_end in entry.wants.front_ends}
         for key in before.keys() - after.keys():
             self._claim(ref, key, None, effect)
