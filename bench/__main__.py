@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import click
 
-from . import agent, bundle, devices, kubernetes, programs, replay
+from . import agent, bundle, devices, kubernetes, programs, replay, scale
 from .comparison import compare
 from .figures import Figure, table
 from .goals import VM_MARKS
@@ -60,7 +60,8 @@ def _parts(runs: int, patience: float) -> dict[str, Part]:
         "control": lambda: _control(patience, slow),
         "vm": _vm,
         "agent": lambda: _of(agent.starts(runs)),
-        "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 100)]),
+        "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 20)]),
+        "scale": lambda: _of(scale.figures(runs)),
         "kubernetes": lambda: _of(kubernetes.figures(runs)),
         "devices": lambda: _of(devices.attaching(runs)),
         "replay": lambda: _of(replay.figures(runs)),

@@ -6,13 +6,15 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tcnat.layout import Family, service_key
 from tcnat.loader import open_pinned
 from tcnat.model import Protocol, parse_address
+from tcnat.notes import Notes
+from tcnat.view import View
 from tests.lab.lab import Lab
 from tests.lab.versions import CHECKOUT
 
@@ -24,6 +26,8 @@ TCNAT = tuple(CHECKOUT.command())
 PATIENCE = 120.0
 SETTLE = 2.0
 """Seconds until an agent has given back what its start took."""
+LONE = 1.1
+"""Seconds between changes that are each a sync of their own: more than the least time between syncs."""
 
 
 class Run:
@@ -112,7 +116,7 @@ def changes(count: int, runs: int, at_most: float) -> Figure:
             for run in range(runs):
                 number = (run * 7919) % count
                 taken.append(_change(lab, directory, number, run + 1))
-                time.sleep(1.5)  # past the least time between syncs: each is a lone change
+                time.sleep(LONE)
     return Figure(f"endpoint change in a file to the maps, {count:,} Services", "ms", tuple(taken), at_most=at_most)
 
 
@@ -121,6 +125,16 @@ def _change(lab: Lab, directory: Path, number: int, change: int) -> float:
     fresh = directory.parent / file_name(number)
     fresh.write_bytes(data)
     return until_in_maps(lab, number, lambda: os.replace(fresh, directory / file_name(number)))
+
+
+def lost(lab: Lab, last: Mapping[int, int], endpoints: int) -> int:
+    """How many of these Services have other backends in the maps than their last change (by its number) gave them."""
+    rows = View(open_pinned(lab.pins)[Family.IPV4], Notes()).services()
+    held = {row.address: {(each.address, each.port) for each in row.backends} for row in rows}
+    return sum(
+        held.get(cluster_ip(number)) != set(made_up_endpoints(number, endpoints, change))
+        for number, change in last.items()
+    )
 
 
 def until_in_maps(lab: Lab, number: int, change: Callable[[], object]) -> float:

@@ -71,7 +71,7 @@ class StandIn:
         self.changed = threading.Condition()
         self._objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
         self._events: dict[str, list[Told]] = defaultdict(list)
-        self._sorted: dict[str, list[dict[str, Any]]] = {}
+        self._listed: dict[tuple[str, str], list[dict[str, Any]]] = {}  # by path and selector, until something changes
         self.closed = False
         self.epoch = 0
         """Goes up to end all watches that are open."""
@@ -87,14 +87,14 @@ class StandIn:
                 known = self._objects.setdefault(path, {})
                 self._events[path].append(Told(self.version, "MODIFIED" if key in known else "ADDED", each))
                 known[key] = each
-            self._sorted.pop(path, None)
+            self._listed.clear()
             self.changed.notify_all()
 
     def delete(self, path: str, namespace: str, name: str, *, silently: bool = False) -> None:
         """Delete an object; ``silently``: no watch tells of it."""
         with self.changed:
             gone = self._objects[path].pop((namespace, name))
-            self._sorted.pop(path, None)
+            self._listed.clear()
             self.version += 1
             gone = {**gone, "metadata": {**gone["metadata"], "resourceVersion": str(self.version)}}
             if not silently:
@@ -110,11 +110,11 @@ class StandIn:
     def items(self, path: str, selector: str) -> list[dict[str, Any]]:
         """The collection's objects that a label selector takes, by name."""
         with self.changed:
-            stored = _stored(path)
-            known = self._objects.get(stored, {})
-            if stored not in self._sorted:
-                self._sorted[stored] = [known[key] for key in sorted(known)]
-            return [each for each in self._sorted[stored] if _selected(each, selector)]
+            key = _stored(path), selector
+            if key not in self._listed:
+                known = self._objects.get(_stored(path), {})
+                self._listed[key] = [known[name] for name in sorted(known) if _selected(known[name], selector)]
+            return self._listed[key]
 
     def events_after(self, version: int, path: str) -> list[Told]:
         """What a watch from there has to tell."""

@@ -1,0 +1,88 @@
+"""The agent with 50,000 Services of 10 endpoints: how long its start takes until all maps are written, how soon a lone
+change is in force, and how many changes a second it and its writer of maps keep up with.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.lab.lab import Lab
+
+from . import writer
+from .agent import LONE, SETTLE, Run, following, lost, running, until_in_maps
+from .figures import Figure
+from .objects import as_list, made_up_endpoints, service, write
+from .processes import cpu_seconds
+from .standin import Change, StandInServer, standing_in
+
+SERVICES, ENDPOINTS = 50_000, 10
+LONE_CHANGES = 30
+STREAM = 20_000
+"""Changes that are told as fast as the stand-in server can, each of another Service."""
+WRITER_SECONDS = 5
+_SIZE = f"{SERVICES:,} x {ENDPOINTS}"
+
+
+def figures(runs: int) -> list[Figure]:
+    """All of them; with 5 runs some four minutes."""
+    return [*_from_a_file(runs), *_from_a_server(runs), *writer.figures(SERVICES, ENDPOINTS, WRITER_SECONDS)]
+
+
+def _from_a_file(runs: int) -> list[Figure]:
+    with Lab(backends=0) as lab, tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "objects.json")
+        write(path, as_list([service(number, made_up_endpoints(number, ENDPOINTS)) for number in range(SERVICES)]))
+        return _full_syncs(f"full sync of {_SIZE} from a file", (running(lab, path) for _ in range(runs)))
+
+
+def _from_a_server(runs: int) -> list[Figure]:
+    with Lab(backends=0) as lab, standing_in(lab.client, SERVICES, ENDPOINTS) as server:
+        source = "--kubeconfig", str(server.kubeconfig)
+        synced = _full_syncs(
+            f"full sync of {_SIZE} from a stand-in server", (following(lab, *source) for _ in range(runs))
+        )
+        with following(lab, *source) as run:
+            time.sleep(SETTLE)
+            lone = [_lone_change(lab, server, 1 + at * 7919 % SERVICES) for at in range(LONE_CHANGES)]
+            streamed = _stream(lab, server, run)
+    name = f"endpoint change at a stand-in server to the maps, {_SIZE}"
+    return [*synced, Figure(name, "ms", tuple(lone), at_most=20), *streamed]
+
+
+def _full_syncs(name: str, runs: Iterable[AbstractContextManager[Run]]) -> list[Figure]:
+    seconds, cpu, memory = [], [], []
+    for each in runs:
+        with each as run:
+            cpu.append(cpu_seconds(run.pid))
+            seconds.append(run.seconds_to_sync)
+            time.sleep(SETTLE)
+            memory.append(run.resident())
+    return [
+        Figure(name, "s", tuple(seconds), at_most=20),
+        Figure(f"{name}: CPU time", "s", tuple(cpu)),
+        Figure(f"{name}: resident memory afterwards", "MB", tuple(memory)),
+    ]
+
+
+def _lone_change(lab: Lab, server: StandInServer, number: int) -> float:
+    taken = until_in_maps(lab, number, lambda: server.change(number, 1))
+    time.sleep(LONE)
+    return taken
+
+
+def _stream(lab: Lab, server: StandInServer, run: Run) -> list[Figure]:
+    """Changes that come without a pause: when the last of them is in the maps, and what they took of the agent."""
+    changes: list[Change] = [(1 + at * 7919 % SERVICES, 2) for at in range(STREAM)]
+    worked = cpu_seconds(run.pid)
+    taken = until_in_maps(lab, changes[-1][0], lambda: server.change_all(changes)) / 1000
+    worked = cpu_seconds(run.pid) - worked
+    name = f"a stream of endpoint changes from a stand-in server, {_SIZE}: "
+    return [
+        Figure(f"{name}changes per second, whole agent", "1/s", (STREAM / taken,)),
+        Figure(f"{name}CPU time of a change, whole agent", "us", (worked / STREAM * 1e6,)),
+        Figure(f"{name}changes that were lost", "", (lost(lab, dict(changes), ENDPOINTS),), at_most=0),
+    ]
