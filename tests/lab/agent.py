@@ -72,7 +72,7 @@ class BareAgent:
         for loaded in open_pinned(self.lab.pins).values():
             arrays = [loaded.maps[name] for name in ("slots", "backends")]
             shown.append(sorted(loaded.maps["services"].items()))
-            shown += [hash(array.read_array(array.max_entries)) for array in arrays]
+            shown += [hash(bytes(array.read_array(array.max_entries))) for array in arrays]
         return shown
 
     def ask(self, port: int, path: str) -> tuple[int, str]:
