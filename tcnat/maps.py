@@ -37,8 +37,9 @@ from tcnat.sweep import Sweeper
 
 SLOTS_AT_ONCE = 65536
 """Slots that are worked out before they are written: more would only take memory."""
-FRONT_ENDS_AT_ONCE = 2048
-"""Front ends that are planned for at a time, likewise."""
+FRONT_ENDS_AT_ONCE = 256
+"""Front ends that are planned for at a time, few enough for what a plan has looked at to be in a cache still when it is
+carried out."""
 Portion = tuple[Iterable[FrontEndKey], Callable[[], Plan]]
 """Front ends, and what decides about them."""
 _FULL = {errno.E2BIG, errno.ENOMEM, errno.ENOSPC}
