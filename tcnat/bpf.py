@@ -53,6 +53,7 @@ class Command(IntEnum):
     PROG_TEST_RUN = 10
     MAP_LOOKUP_BATCH = 24
     MAP_UPDATE_BATCH = 26
+    MAP_DELETE_BATCH = 27
 
 
 class BpfError(TcnatError):
@@ -314,6 +315,18 @@ class Map:
         if result < 0 and result != -errno.ENOENT:
             raise _failure(f"map {self.name}: removal", -result)
         return result == 0
+
+    def delete_many(self, keys: Sequence[bytes]) -> bool:
+        """Remove entries that are all there, in batches where the kernel has them. False where one batch did not work
+        out: then nobody knows which are gone."""
+        if not self._batches or len(keys) < 2:
+            return False
+        for start in range(0, len(keys), BATCH):
+            some = b"".join(keys[start : start + BATCH])
+            count = len(some) // self.key_size
+            if _call(Command.MAP_DELETE_BATCH, _Batch(keys=_address(some), count=count, fd=self.fd)) < 0:
+                return False
+        return True
 
     def keys(self) -> Iterator[bytes]:
         """Every key. Entries that come or go meanwhile may be missed or seen twice, as with any walk of a live map."""

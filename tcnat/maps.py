@@ -190,8 +190,12 @@ class MapStore:
         self._record(steps, len(steps))
 
     def _remove_services(self, steps: Sequence[RemoveService]) -> None:
+        services = self._maps["services"]
+        if services.delete_many([step.key for step in steps]):
+            self._record(steps, len(steps))
+            return
         for step in steps:
-            self._maps["services"].delete(step.key)
+            services.delete(step.key)
             self._record((step,), 1)
 
     def _forget_services(self, steps: Sequence[ForgetService]) -> None:

@@ -69,6 +69,9 @@ class FakeMap:
         self.writes += 1
         return self.content.pop(key, None) is not None
 
+    def delete_many(self, keys: Sequence[bytes]) -> bool:
+        return False
+
     def keys(self) -> Iterator[bytes]:
         yield from list(self.content)
 

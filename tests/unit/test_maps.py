@@ -278,6 +278,18 @@ def test_what_is_written_as_memory_is_read_entry_by_entry(first: int, count: int
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("missing", [0, 5000])
+def test_entries_go_in_batches_and_one_by_one_where_that_fails(missing: int) -> None:
+    there = Map.create(MapType.HASH, 4, 4, 16384)
+    keys = [number.to_bytes(4, "little") for number in range(6000)]
+    there.update_many([key for key in keys if key != keys[missing - 1] or not missing], keys[: 6000 - (missing > 0)])
+    assert there.delete_many(keys) == (not missing)
+    assert len(list(there.keys())) == (1000 if missing else 0)
+    assert sum(map(there.delete, keys)) == (1000 if missing else 0)
+    assert not list(there.keys())
+
+
+@pytest.mark.root
 @pytest.mark.parametrize("mappable", [True, False])
 def test_elements_past_the_end_are_refused_as_the_kernel_refuses_them(mappable: bool) -> None:
     there = Map.create(MapType.ARRAY, 4, 4, 1001, mappable=mappable)
