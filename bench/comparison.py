@@ -25,6 +25,7 @@ from .results import Results
 from .series import Measure, Series
 
 _Thing = TypeVar("_Thing")
+_TRIES = 3
 _MOST = 500
 """Characters of an error that are printed."""
 
@@ -35,7 +36,7 @@ class _Runs:
 
     outcomes: list[Outcome] = field(default_factory=list)
     again: int = 0
-    """Runs that came to nothing and were made a second time."""
+    """Runs that came to nothing at first."""
     ended: str = ""
     """Why there are no more runs."""
 
@@ -58,7 +59,7 @@ class _Runs:
         failed = sum(each.failed for each in self.outcomes) if measure.work else 0
         words = [
             f"{failed:,} failed in {len(self.outcomes)} runs" if failed else "",
-            f"{self.again} of the runs the second time" if self.again else "",
+            f"{self.again} of the runs not at the first try" if self.again else "",
             self.ended,
         ]
         return "; ".join(filter(None, words))
@@ -101,8 +102,8 @@ def compared(
 ) -> list[Series]:
     """One load after the other, each in its rounds over all stands. ``tick`` is told after each run what it was of.
 
-    A run that comes to nothing is made once more. If that comes to nothing too, it ends that peer's runs of that load:
-    its series say so, and have the rounds before.
+    A run that comes to nothing is made once more, and again. If that comes to nothing too, it ends that peer's runs of
+    that load: its series say so, and have the rounds before.
     """
     return [series for work in works for series in _rounds(work, stands, services, tick)]
 
@@ -118,15 +119,15 @@ def _rounds(work: Work, stands: Sequence[Stand], services: int, tick: Callable[[
 
 
 def _run(work: Work, stand: Stand, own: _Runs, when: str) -> None:
-    for last in (False, True):
+    for tried in range(1, _TRIES + 1):
         try:
             own.outcomes.append(work.load.run(stand, work.seconds))
         except (LoadFailed, CommandFailed, TimeoutError) as error:
             click.echo(f"{stand.name}, {work.load.name}, {when}: {str(error)[:_MOST]}", err=True)
-            if last:
+            if tried == _TRIES:
                 own.ended = f"{when}: {_in_short(error)}"
         else:
-            own.again += last
+            own.again += tried > 1
             return
 
 

@@ -90,7 +90,7 @@ def test_who_fails_keeps_the_rounds_before_and_stops_nobody_else(error: Exceptio
 
     def run(stand: Stand, seconds: float) -> Outcome:
         done[stand.name] += 1
-        if stand.name == "b" and done["b"] in (2, 3):
+        if stand.name == "b" and done["b"] in (2, 3, 4):
             raise error
         return Outcome({"rate": 1.0}, 0.1)
 
@@ -98,7 +98,7 @@ def test_who_fails_keeps_the_rounds_before_and_stops_nobody_else(error: Exceptio
     own, other = compared([Work(Load("made up", (RATE,), run), 4, 1.0)], stands("a", "b"), 10, ticks.append)
     assert len(own.runs) == 4
     assert other == Series("rate", "b", 10, (1.0,), (0.1,), said)
-    assert done == {"a": 4, "b": 3}
+    assert done == {"a": 4, "b": 4}
     assert len(ticks) == 8
 
 
@@ -112,7 +112,7 @@ def test_a_run_that_fails_once_is_made_once_more() -> None:
         return Outcome({"rate": float(len(done))}, 0.1)
 
     [series] = compared([Work(Load("made up", (RATE,), run), 3, 1.0)], stands("a"), 10)
-    assert series == Series("rate", "a", 10, (1.0, 3.0, 4.0), (0.1, 0.1, 0.1), "1 of the runs the second time")
+    assert series == Series("rate", "a", 10, (1.0, 3.0, 4.0), (0.1, 0.1, 0.1), "1 of the runs not at the first try")
 
 
 def test_who_did_not_load_in_time_has_series_without_runs() -> None:
