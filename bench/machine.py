@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path
 
 from tcnat import __version__
+from tcnat.errors import TcnatError
+from tests.cluster import binaries
 
 _VERSIONS: dict[str, Sequence[str]] = {
     "wrk": ("wrk", "--version"),
@@ -27,7 +29,7 @@ _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 
 def machine() -> dict[str, str]:
     """The day, kernel, CPU, cores, memory, and versions of tcnat and of all tools that are there."""
-    versions = {name: version(words) for name, words in _VERSIONS.items()}
+    versions = {name: version(words) for name, words in _VERSIONS.items()} | {"kube-proxy": _kube_proxy()}
     return {
         "date": date.today().isoformat(),
         "kernel": platform.release(),
@@ -48,6 +50,14 @@ def version(words: Sequence[str]) -> str:
         return ""
     found = _VERSION.search(done.stdout + done.stderr)
     return found[0] if found else ""
+
+
+def _kube_proxy() -> str:
+    """Of the one that `make setup-cluster` has built; empty where it has not."""
+    try:
+        return version((str(binaries.found().proxy), "--version"))
+    except TcnatError:
+        return ""
 
 
 def _cpu() -> str:
