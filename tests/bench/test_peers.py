@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.peers.following import change_latency, rolling_restarts
 from bench.peers.lineup import BY_STACK, LineUp
 from bench.peers.nftables import NFTABLES
 from bench.peers.services import DNS, IPERF, WEB
@@ -128,3 +129,10 @@ def wait_for(stand: Stand, roles: set[str]) -> None:
         if answers(stand) == roles:
             return
     assert answers(stand) == roles
+
+
+def test_a_change_is_followed_and_restarts_lose_nothing_without_a_proxy(line_up: LineUp) -> None:
+    with peer(line_up, NO_PROXY).standing(line_up.lab, SERVICES) as stand:
+        assert len(change_latency(stand, 1)) == 1
+        asked, failed = rolling_restarts(stand, 0.1)
+        assert asked > failed == 0
