@@ -14,7 +14,7 @@ from tests.lab.nodes import Pod
 
 from . import etcd
 from .lab import PeerLab, Place
-from .services import AWAY, NAMESPACE, Service, real
+from .services import AWAY, NAMESPACE, Service
 
 NETWORK = "10.96.0.0/13"
 _NETWORKS = f"{NETWORK},fd96::/112"
@@ -69,7 +69,8 @@ class Api:
 
     def serve(self, place: Place, backends: Sequence[Pod]) -> None:
         """Give a place's own Service these endpoints, by the API."""
-        service = real(place.service, [pod.addresses.v4 for pod in backends])
-        for each in service.objects(SLICES)[1:]:
-            self._writer.replace(each)
-        self._held[place.service] = service
+        before, after = self._held[place.service], place.own(backends)
+        for old, new in zip(before.objects(SLICES), after.objects(SLICES), strict=True):
+            if old != new:
+                self._writer.replace(new)
+        self._held[place.service] = after

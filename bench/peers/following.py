@@ -22,6 +22,8 @@ CHANGE_SECONDS = 60.0
 """What a change may take to be followed."""
 LONE = 1.2
 """Seconds between changes: more than the least time between syncs, 1 s with all of them."""
+IN_TURN = 40
+"""Answers of one backend, in turn, by which it serves alone."""
 _PAUSE = 0.0005
 _REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 GRACE = 2.0
@@ -48,10 +50,13 @@ def answer(client: Host, target: Target, seconds: float = ANSWER_SECONDS) -> str
 
 def change_latency(stand: Stand, changes: int) -> list[float]:
     """Milliseconds from the beginning of a change, that has another backend serve alone, to the first new connection
-    that reaches it. A change that is not followed in :data:`CHANGE_SECONDS` ends it: there are fewer then."""
+    that reaches it. A change that is not followed in :data:`CHANGE_SECONDS` ends it: there are fewer then.
+
+    Before the first, one backend alone serves, and nothing but it answers any more.
+    """
     taken: list[float] = []
     turns = itertools.cycle(stand.backends)
-    if _until_answered(stand, next(turns)) is None:
+    if not _alone(stand, next(turns)):
         return taken
     for _, backend in zip(range(changes), turns, strict=False):
         time.sleep(LONE)
@@ -61,6 +66,19 @@ def change_latency(stand: Stand, changes: int) -> list[float]:
         taken.append(seconds * 1000)
     stand.proxy.serve(stand.backends)
     return taken
+
+
+def _alone(stand: Stand, backend: Pod) -> bool:
+    """Let that backend serve alone, and wait until it does; whether that was soon enough."""
+    stand.proxy.serve([backend])
+    end = time.monotonic() + CHANGE_SECONDS
+    in_turn = 0
+    while in_turn < IN_TURN and time.monotonic() < end:
+        try:
+            in_turn = in_turn + 1 if answer(stand.client, stand.target(WEB)) == backend.role else 0
+        except OSError:
+            in_turn = 0
+    return in_turn == IN_TURN
 
 
 def _until_answered(stand: Stand, backend: Pod) -> float | None:

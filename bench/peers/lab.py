@@ -37,6 +37,10 @@ class Place:
         """The number of its own Service."""
         return AWAY + self.number
 
+    def own(self, backends: Sequence[Pod]) -> Service:
+        """Its own Service, on these of its backends."""
+        return real_on(self.service, backends, self.backends[0])
+
 
 class PeerLab(Nodes):
     """A place for each of ``peers``, by name, on nodes of their own, and one node more with the backends ``away``.
@@ -78,10 +82,14 @@ class PeerLab(Nodes):
 
     def services(self, count: int) -> list[Service]:
         """All Services: the real ones first, and made-up ones, so that there are ``count``."""
-        away = real(AWAY, [pod.addresses.v4 for pod in self.away])
-        own = [real(each.service, [pod.addresses.v4 for pod in each.backends]) for each in self.places.values()]
-        first = [away, *own]
+        away = real_on(AWAY, self.away, self.away[0])
+        first = [away, *(each.own(each.backends) for each in self.places.values())]
         return first + [made_up(FIRST_MADE_UP + number) for number in range(count - len(first))]
+
+
+def real_on(number: int, backends: Sequence[Pod], single: Pod) -> Service:
+    """A Service on these pods (:func:`bench.peers.services.real`)."""
+    return real(number, [pod.addresses.v4 for pod in backends], single.addresses.v4)
 
 
 def spread(node: Node, backends: Sequence[Pod]) -> None:

@@ -18,7 +18,7 @@ from tests.lab.nodes import Pod
 from tests.lab.objects import Port
 
 from .lab import PeerLab, Place
-from .services import AWAY, Service, real
+from .services import AWAY, Service
 from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
 
 NFTABLES = "nftables maps"
@@ -143,7 +143,7 @@ class Rules:
     def __init__(self, lab: PeerLab, place: Place) -> None:
         self._lab = lab
         self._place = place
-        self._own = real(place.service, [pod.addresses.v4 for pod in place.backends])
+        self._own = place.own(place.backends)
         self._numbers = itertools.count(1)
         self.loading: Loading | None = None
 
@@ -156,7 +156,7 @@ class Rules:
 
     def serve(self, backends: Sequence[Pod]) -> None:
         """See :class:`bench.peers.stand.Proxy`."""
-        service = real(self._place.service, [pod.addresses.v4 for pod in backends])
+        service = self._place.own(backends)
         self._place.node.run("nft", "-f", "-", text="".join(change(service, self._own)))
         self._own = service
 

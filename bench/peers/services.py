@@ -96,9 +96,10 @@ class Service:
         }
 
 
-def real(number: int, addresses: Sequence[str]) -> Service:
-    """A Service on these backends; it may have none."""
-    return Service(number, (Slice(SPREAD, tuple(addresses)), Slice(SINGLE, tuple(addresses[:1]))))
+def real(number: int, addresses: Sequence[str], single: str) -> Service:
+    """A Service on these backends; it may have none. ``single``: the one that has the ports of :data:`SINGLE`, always,
+    so that other backends are a change of one slice."""
+    return Service(number, (Slice(SPREAD, tuple(addresses)), Slice(SINGLE, (single,))))
 
 
 def made_up(number: int) -> Service:

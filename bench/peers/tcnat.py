@@ -18,7 +18,7 @@ from tests.lab.commands import Program, run
 from tests.lab.nodes import Pod
 
 from .lab import PeerLab, Place
-from .services import AWAY, as_list, real
+from .services import AWAY, as_list
 from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
 
 TCNAT_NAME = "tcnat"
@@ -60,8 +60,7 @@ class ObjectFiles:
 
     def serve(self, place: Place, backends: Sequence[Pod]) -> None:
         """See :class:`Source`."""
-        service = real(place.service, [pod.addresses.v4 for pod in backends])
-        write(self._file(place.service), as_list([service]))
+        write(self._file(place.service), as_list([place.own(backends)]))
 
     def _file(self, number: int) -> Path:
         return self.directory / f"service-{number}.json"

@@ -31,9 +31,9 @@ class VmPlan:
 
     services: tuple[int, ...] = (10, 5000)
     rounds: int = 5
-    seconds: float = 3.0
-    patience: float = 150.0
-    timeout: float = 480.0
+    seconds: float = 2.0
+    patience: float = 180.0
+    timeout: float = 600.0
 
     def command(self) -> str:
         """For the guest's shell."""

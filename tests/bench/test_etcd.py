@@ -61,7 +61,7 @@ def test_operations_go_in_transactions_that_etcd_takes() -> None:
 
 
 def test_services_have_addresses_of_their_own_and_each_port_stands_in_one_slice() -> None:
-    every = [real(AWAY, ["10.244.1.2"]), *(made_up(FIRST_MADE_UP + number) for number in range(300))]
+    every = [real(AWAY, ["10.244.1.2"], "10.244.1.2"), *(made_up(FIRST_MADE_UP + number) for number in range(300))]
     assert all(one.address != other.address for one, other in pairwise(every))
     service, *slices = every[0].objects(SLICES)
     named = [port["name"] for port in service["spec"]["ports"]]

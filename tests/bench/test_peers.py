@@ -51,7 +51,7 @@ def test_every_peer_is_in_the_line_up(line_up: LineUp) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_peer_serves_spreads_and_follows(line_up: LineUp, name: str) -> None:
+def test_a_peer_serves_spreads_follows_and_leaves_nothing(line_up: LineUp, name: str) -> None:
     with peer(line_up, name).standing(line_up.lab, SERVICES) as stand:
         roles = [pod.role for pod in stand.backends]
         assert answers(stand) == set(roles)
@@ -60,27 +60,37 @@ def test_a_peer_serves_spreads_and_follows(line_up: LineUp, name: str) -> None:
         wait_for(stand, set(roles[1:]))
         stand.proxy.serve(stand.backends)
         wait_for(stand, set(roles))
+    assert stand.node.run("nft", "list", "ruleset") == ""
+    assert "clsact" not in stand.node.run("tc", "qdisc", "show")
 
 
-def test_connections_of_one_client_meet_the_same_iperf(line_up: LineUp) -> None:
-    for each in line_up.peers:
-        with each.standing(line_up.lab, SERVICES) as stand:
-            to, first = stand.target(IPERF), stand.backends[0]
-            with Echo(first, first.role, IPERF_PORT):
-                for _ in range(6):
-                    with Tcp(stand.client, Addresses(to.address, ""), Family.IPV4, to.port) as connection:
-                        assert connection.server == first.role
+def test_all_serve_side_by_side(line_up: LineUp) -> None:
+    with line_up.at_work(SERVICES) as work:
+        assert not work.too_slow
+        for stand in work.stands:
+            assert len(answers(stand)) == len(stand.backends), stand.name
+            assert (stand.proxy.loading is None) == (stand.name in UNLOADED)
+            meets_one_iperf(stand)
+            asks_every_dns(stand)
 
 
-def test_datagrams_are_answered_by_every_backend(line_up: LineUp) -> None:
-    for each in line_up.peers:
-        with each.standing(line_up.lab, SERVICES) as stand:
-            servers = [start_dns(line_up.lab, pod) for pod in stand.backends]
-            to = stand.target(DNS)
-            counted = dns_requests(stand.client, Addresses(to.address, ""), Family.IPV4, to.port, ASKED)
-            for server in servers:
-                server.stop()
-            assert set(counted) == {pod.role for pod in stand.backends}, each.name
+def meets_one_iperf(stand: Stand) -> None:
+    """All connections to iperf3's port reach the first backend."""
+    to, first = stand.target(IPERF), stand.backends[0]
+    with Echo(first, first.role, IPERF_PORT):
+        for _ in range(6):
+            with Tcp(stand.client, Addresses(to.address, ""), Family.IPV4, to.port) as connection:
+                assert connection.server == first.role, stand.name
+
+
+def asks_every_dns(stand: Stand) -> None:
+    """Datagrams are answered by every backend."""
+    servers = [start_dns(stand.lab, pod) for pod in stand.backends]
+    to = stand.target(DNS)
+    counted = dns_requests(stand.client, Addresses(to.address, ""), Family.IPV4, to.port, ASKED)
+    for server in servers:
+        server.stop()
+    assert set(counted) == {pod.role for pod in stand.backends}, stand.name
 
 
 def test_rules_serve_a_backend_that_asks_its_own_service(line_up: LineUp) -> None:
@@ -98,14 +108,6 @@ def test_rules_refuse_where_nobody_serves(line_up: LineUp) -> None:
             Tcp(stand.client, Addresses(to.address, ""), Family.IPV4, to.port)
 
 
-def test_nothing_is_left_of_a_peer(line_up: LineUp) -> None:
-    for each in line_up.peers:
-        with each.standing(line_up.lab, SERVICES) as stand:
-            node = stand.node
-        assert node.run("nft", "list", "ruleset") == "", each.name
-        assert "clsact" not in node.run("tc", "qdisc", "show"), each.name
-
-
 def test_who_takes_too_long_is_not_at_work(line_up: LineUp) -> None:
     slow = peer(line_up, NFTABLES)
     with pytest.raises(TooSlow, match="nftables maps: 12 Services"), slow.standing(line_up.lab, SERVICES, 0.0):
@@ -113,14 +115,6 @@ def test_who_takes_too_long_is_not_at_work(line_up: LineUp) -> None:
     with line_up.at_work(SERVICES, 0.0) as work:
         assert {each.name for each in work.stands} == set(UNLOADED)
         assert {each.peer for each in work.too_slow} == set(LOADED)
-
-
-def test_they_stand_side_by_side(line_up: LineUp) -> None:
-    with line_up.at_work(SERVICES) as work:
-        assert not work.too_slow
-        for stand in work.stands:
-            assert len(answers(stand)) == len(stand.backends), stand.name
-            assert (stand.proxy.loading is None) == (stand.name in UNLOADED)
 
 
 def wait_for(stand: Stand, roles: set[str]) -> None:
