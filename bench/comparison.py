@@ -72,15 +72,15 @@ def compare(lineup: LineUp, plan: Plan) -> Results:
     with Progress(plan.runs(peer.name for peer in lineup.peers)) as progress:
         for services, works in plan.works.items():
             progress.stage(f"{services:,} Services: loading")
-            with lineup.at_work(services, plan.patience) as at_work:
-                series += _at_work(at_work, plan, services, works, progress)
+            without = [peer.name for peer in lineup.peers if not plan.has(peer.name, services)]
+            with lineup.at_work(services, plan.patience, without) as at_work:
+                series += _at_work(at_work, services, works, progress)
     measures = {measure.key: measure for work in plan.every for measure in work.load.measures}
     return Results(machine(), list(measures.values()), series, verdicts=verdicts(plan.of(MARKS), series))
 
 
-def _at_work(at_work: AtWork, plan: Plan, services: int, works: Sequence[Work], progress: Progress) -> Iterator[Series]:
-    stands = [stand for stand in at_work.stands if plan.has(stand.name, services)]
-    yield from compared(works, stands, services, progress.step)
+def _at_work(at_work: AtWork, services: int, works: Sequence[Work], progress: Progress) -> Iterator[Series]:
+    yield from compared(works, at_work.stands, services, progress.step)
     for slow in at_work.too_slow:
         yield from without_runs(works, slow.peer, services, f"not loaded within {slow.seconds:g} s")
         progress.skip(sum(work.rounds for work in works))

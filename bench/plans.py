@@ -71,6 +71,6 @@ class Plan:
         )
 
 
-FULL = Plan({10: _EVERY, 1000: (_SHORT,), 5000: _NEW_FLOWS, 50000: _EVERY}, patience=150)
+FULL = Plan({10: _EVERY, 1000: (_SHORT,), 5000: _NEW_FLOWS, 50000: _EVERY}, patience=120)
 """The number of Services matters to new flows first: the numbers in between have those alone."""
 QUICK = Plan({10: tuple(Work(load, 3, 1) for load in LOADS)}, patience=30)
