@@ -190,6 +190,15 @@ inline_always int goes_on(struct flow *f, struct packet *p)
     return f->state == ANSWERED;
 }
 
+/*
+ * Whether nothing changes by the packet but the acknowledgement number, and another one of this second has seen to the
+ * flow: then its other half is left in peace, which costs a look-up less and, in a large table, waiting for memory.
+ */
+inline_always int rests(struct flow *f, struct packet *p)
+{
+    return f->seen == p->seconds && goes_on(f, p) && !(p->tcp_flags & TCP_FIN);
+}
+
 /* Give both halves a state, and its time-out. */
 inline_always void set_state(struct flow *own, struct flow *other, __u8 state, __u8 protocol)
 {

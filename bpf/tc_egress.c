@@ -100,25 +100,26 @@ int tc_egress(struct __sk_buff *skb)
     if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
         goto open;
     to = *f;
-    other_key(&reply, &to, p.key.protocol, REPLY);
-    other = flows.lookup(&reply);
-    keep_pointer(other);
-    if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
-        goto open;
-    if (to.seen != p.seconds) {
-        f->seen = p.seconds;
-        other->seen = p.seconds;
-        find_devices(skb, &p, s, &to, &by);
-        f->device = by.forward;
-        other->device = by.reply;
-        await_reply(&reply, p.seconds);
-    }
-    if (p.key.protocol == PROTOCOL_TCP) {
-        note_ack(&p, f);
+    if (!rests(&to, &p)) {
+        other_key(&reply, &to, p.key.protocol, REPLY);
+        other = flows.lookup(&reply);
+        keep_pointer(other);
+        if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
+            goto open;
+        if (to.seen != p.seconds) {
+            f->seen = p.seconds;
+            other->seen = p.seconds;
+            find_devices(skb, &p, s, &to, &by);
+            f->device = by.forward;
+            other->device = by.reply;
+            await_reply(&reply, p.seconds);
+        }
         state = after_fin(to.state, &p);
         if (state != to.state)
             set_state(f, other, state, PROTOCOL_TCP);
     }
+    if (p.key.protocol == PROTOCOL_TCP)
+        note_ack(&p, f);
     here = finds_next(skb, &p, s, &to, &next);
     return translate(skb, &p, &to, 1, here, &next);
 open:
@@ -170,6 +171,11 @@ int egress_open(struct __sk_buff *skb)
     f = find_flow(&p.key, &p, &fresh);
     if (!svc || !f || !keeps(f, &p, svc))
         goto anew;
+    if (!fresh && rests(f, &p) && !is_for_another(&p, f)) {
+        if (p.key.protocol == PROTOCOL_TCP)
+            note_ack(&p, f);
+        return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
+    }
     other_key(&reply, f, p.key.protocol, REPLY);
     other = find_beside(&reply, &p, fresh);
     if (!other) {

@@ -51,7 +51,7 @@ int tc_ingress(struct __sk_buff *skb)
         return untouched(skb, &p);
     if (f && is_for_another(&p, f))
         return untouched(skb, &p);
-    if (!f || f->seen != p.seconds || !goes_on(f, &p) || p.tcp_flags & TCP_FIN) {
+    if (!f || !rests(f, &p)) {
         go_on(skb, &p, TAIL_INGRESS_OPEN);
         return TC_PASS;
     }

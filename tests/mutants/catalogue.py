@@ -43,6 +43,10 @@ MUTANTS = (
     ),
     Mutant("a carry is lost from the addresses' difference", "csum.h", "return sum + (sum >> 32);", "return sum;"),
     Mutant("a flow lives a second less than its time", "flow.h", "(now - seen) > (", "(now - seen) >= ("),
+    Mutant(
+        "the reply half is not looked for again", "flow.h", "return f->seen == p->seconds && goes_on", "return goes_on"
+    ),
+    Mutant("a FIN changes one half", "flow.h", "goes_on(f, p) && !(p->tcp_flags & TCP_FIN);", "goes_on(f, p);"),
     Mutant("flows never expire", "flow.h", "return (__s32)(now - seen) > (__s32)timeout;", "return 0;"),
     Mutant("any RST closes", "flow.h", "return p->sequence - other->ack < RST_WINDOW;", "return 1;"),
     Mutant(
@@ -72,7 +76,7 @@ MUTANTS = (
     ),
     Mutant(
         "the source port does not count in the hash",
-        "service.h",
+        "hash.h",
         "(__u32)swap16(key->source_port) << 16 | swap16(key->destination_port)",
         "swap16(key->destination_port)",
     ),

@@ -161,13 +161,14 @@ def errors(w: Wire) -> list[Step]:
 
 
 def reply_half_is_taken(w: Wire) -> list[Step]:
-    """A flow's reply half was lost, and its place taken: its next packet begins anew, with another source port."""
+    """A flow's reply half was lost, and its place taken: its next second begins anew, with another source port."""
     port = other_port(w.client, CLIENT_PORT, w.web_vip, 80, TCP)
     segment = w.tcp(w.client, CLIENT_PORT, w.web_vip, 80, "PA")
     return [
         *opened(w),
         Lose(which=is_reply),
         untouched("egress", straight(w, "S")),
+        Wait(1),
         forwarded(segment, straight(w, "PA", port)),
         untouched("ingress", straight_answer(w, "SA")),
     ]

@@ -209,8 +209,21 @@ def is_forward(key: bytes) -> bool:
 
 PRESSURE_ROWS = [
     Row(
-        "a table under pressure loses the reply half: the next forward packet mends it",
-        lambda w: [*exchanged(w), Lose(which=is_reply), to_web(w, "PA"), from_web(w, "PA"), Holds("flows", 2)],
+        "a table under pressure loses the reply half: the next second's first forward packet mends it",
+        lambda w: [
+            *exchanged(w),
+            Lose(which=is_reply),
+            to_web(w, "PA"),
+            Holds("flows", 1),
+            Wait(1),
+            to_web(w, "PA"),
+            from_web(w, "PA"),
+            Holds("flows", 2),
+        ],
+    ),
+    Row(
+        "a table under pressure loses the reply half: a forward packet that changes the state mends it at once",
+        lambda w: [*exchanged(w), Lose(which=is_reply), to_web(w, "FA"), from_web(w, "PA"), Holds("flows", 2)],
     ),
     Row(
         "a table under pressure loses the reply half of a flow that opens: the next forward packet mends it",

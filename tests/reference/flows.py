@@ -251,6 +251,17 @@ def mend(state: Tables, key: FlowKey, flow: Flow) -> bool:
     return True
 
 
+def rests(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> bool:
+    """Whether the reply half is not asked for: it was in this second, and the packet changes nothing (step 5)."""
+    others = "AT_NETWORK" if state.at_workload else "AT_WORKLOAD"
+    if state.flows.get(key) is not flow or flow.seen != state.seconds or others in flow.flags:
+        return False
+    if packet.protocol != tables.TCP:
+        return flow.state is State.ANSWERED
+    marks = set(str(packet.header.flags))
+    return flow.state in ESTABLISHED - {State.CLOSED} and "A" in marks and not marks & set("SRF")
+
+
 def move_to_network(state: Tables, key: FlowKey, flow: Flow) -> None:
     """A packet that the device of its workload did not rewrite: that one has lost its programs."""
     for half in (flow, state.find(other_key(key, flow))):

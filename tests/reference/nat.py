@@ -10,7 +10,17 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
 
 from tests.reference import icmp, reject
-from tests.reference.flows import Dropped, follow, is_masqueraded, kept_flow, key_of, mend, move_to_network, new_flow
+from tests.reference.flows import (
+    Dropped,
+    follow,
+    is_masqueraded,
+    kept_flow,
+    key_of,
+    mend,
+    move_to_network,
+    new_flow,
+    rests,
+)
 from tests.reference.reading import Packet, Passed, Piece, read
 from tests.reference.tables import ICMP, Ends, Flow, FlowKey, Fragment, FragmentKey, Service, ServiceKey, Tables
 
@@ -83,7 +93,7 @@ class Datapath:
         if entry is None:
             return self._hairpin_reply(packet, length) or self._unknown_port(packet)
         flow = kept_flow(self.tables, packet, key, entry)
-        if flow is not None and mend(self.tables, key, flow):
+        if flow is not None and (rests(self.tables, packet, key, flow) or mend(self.tables, key, flow)):
             if not self.tables.at_workload:
                 move_to_network(self.tables, key, flow)
             return self._forward(packet, key, flow, length)
