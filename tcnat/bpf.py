@@ -11,7 +11,6 @@ import errno
 import os
 import platform
 import resource
-import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from tcnat import memory
 from tcnat.errors import TcnatError
-from tcnat.layout import MapType
+from tcnat.layout import MapType, number_bytes
 
 _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 
@@ -288,7 +287,7 @@ class Map:
             indexes = array("I", range(first + start, first + start + len(some) // size))
             if not self._update_batch(indexes.tobytes(), some, start):
                 for place, index in enumerate(indexes):
-                    self.update(index.to_bytes(4, sys.byteorder), some[place * size : (place + 1) * size])
+                    self.update(number_bytes(index), some[place * size : (place + 1) * size])
 
     @property
     def has_batches(self) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import NamedTuple
 
 from tcnat.bpf import Map
-from tcnat.layout import COUNTER, SERVICE_COUNTER, Struct
+from tcnat.layout import COUNTER, SERVICE_COUNTER, Struct, number_bytes
 
 
 class Count(NamedTuple):
@@ -38,7 +37,7 @@ def read_service_count(service_counters: Map, service: int) -> ServiceCount:
 
 def _sums(counters: Map, layout: Struct, index: int) -> list[int]:
     """The fields of a per-CPU entry, each of which is 64 bits wide, added up over the CPUs."""
-    raw = counters.lookup(index.to_bytes(4, sys.byteorder)) if index < counters.max_entries else None
+    raw = counters.lookup(number_bytes(index)) if index < counters.max_entries else None
     values = memoryview(raw or b"").cast("Q")
     fields = len(layout.fields)
     return [sum(values[field::fields]) for field in range(fields)]

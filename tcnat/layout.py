@@ -404,6 +404,14 @@ def port_bytes(port: int) -> bytes:
     return port.to_bytes(2, "big")
 
 
+_NUMBER = struct.Struct("=I")
+
+
+def number_bytes(number: int) -> bytes:
+    """A 32-bit number (an index, an id, a descriptor) as maps have it: in the machine's own order."""
+    return _NUMBER.pack(number)
+
+
 def port_number(raw: bytes) -> int:
     """The port in two bytes of network order."""
     return int.from_bytes(raw, "big")

@@ -12,7 +12,6 @@ import ctypes
 import errno
 import logging
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 from tcnat.bpf import BpfError, Map, Program, possible_cpus, raise_memlock
 from tcnat.bytecode import Bytecode, bytecode
 from tcnat.errors import TcnatError
-from tcnat.layout import MAPS, Family, MapLayout, MapType
+from tcnat.layout import MAPS, Family, MapLayout, MapType, number_bytes
 from tcnat.migrate import PASSING, OtherSet, fill, understood_sets
 from tcnat.pins import (
     family_directory,
@@ -171,7 +170,7 @@ def write_default_settings(maps: Mapping[str, Map]) -> None:
         maps["settings"].update(bytes(4), Settings().pack())
     if "timeouts" in maps:
         for index, seconds in Settings().pack_timeouts().items():
-            maps["timeouts"].update(index.to_bytes(4, sys.byteorder), seconds.to_bytes(4, sys.byteorder))
+            maps["timeouts"].update(number_bytes(index), number_bytes(seconds))
 
 
 def _is_bpffs(path: Path) -> bool:
@@ -254,7 +253,7 @@ def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Load
     }
     for name, slot in TAILS.items():
         if name in programs:
-            maps["tails"].update(slot.to_bytes(4, "little"), programs[name].fd.to_bytes(4, "little"))
+            maps["tails"].update(number_bytes(slot), number_bytes(programs[name].fd))
     return Loaded(
         family,
         maps,

@@ -30,6 +30,7 @@ SPARE = 32
 """A table that stands is kept until it has so many times more slots than are needed."""
 REACH, LEAST_AHEAD = 32768, 16
 """A list of about so many slots is kept to take a backend's next ones from, these at least, all at once."""
+_in_one = chain.from_iterable
 _two_numbers = struct.Struct(">QQ").unpack
 
 
@@ -63,8 +64,7 @@ def held(backends: Sequence[Backend], numbers: Sequence[int], size: int = 0) -> 
     size = size or table_size(len(backends))
     if len(backends) < 2:
         return [*numbers] * size
-    digests = [_digest(address + port.to_bytes(2, "big")) for address, port in backends]
-    turns = sorted(zip(digests, numbers, strict=True))
+    turns = sorted(zip(map(_digest, backends), numbers, strict=True))
     return _populate([number for _, number in turns], [_preference(digest, size) for digest, _ in turns], size)
 
 
@@ -76,16 +76,16 @@ def _populate(turns: list[int], preferences: list[tuple[int, int]], size: int) -
     """
     slots = [0] * size
     taken = slots.__getitem__
-    walks = (chain.from_iterable(_walk(first, step, size)) for first, step in preferences)
+    some = _slots_in_order(size)
+    walks = (_in_one(_walk(some, first, step, size)) for first, step in preferences)
     free_in_order = [filterfalse(taken, walk) for walk in walks]
     for _, slot, number in zip(range(size), map(next, cycle(free_in_order)), cycle(turns), strict=False):
         slots[slot] = number
     return slots
 
 
-def _walk(first: int, step: int, size: int) -> Iterator[list[int]]:
+def _walk(some: list[int], first: int, step: int, size: int) -> Iterator[list[int]]:
     """The slots first, first + step, … modulo ``size``, some at a time, without an end."""
-    some = _slots_in_order(size)
     ahead = (len(some) // size - 1) * step
     while True:
         yield some[first : first + ahead : step]
@@ -98,8 +98,9 @@ def _slots_in_order(size: int) -> list[int]:
     return [*range(size)] * (max(LEAST_AHEAD, min(size, REACH // size)) + 1)
 
 
-def _digest(endpoint: bytes) -> bytes:
-    return blake2b(endpoint, digest_size=16).digest()
+def _digest(backend: Backend) -> bytes:
+    address, port = backend
+    return blake2b(address + port.to_bytes(2, "big"), digest_size=16).digest()
 
 
 def _preference(digest: bytes, size: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from tcnat.bpf import BpfError, Map
 from tcnat.counts import Count, ServiceCount, read_count, read_service_count
 from tcnat.flows import live_front_ends
-from tcnat.layout import BACKEND, Family, service_key
+from tcnat.layout import BACKEND, Family, number_bytes, service_key
 from tcnat.model import FrontEnd, FrontEndKey, ServicePortName
 from tcnat.plan import Plan, Unfit, difference, plan, plan_drained
 from tcnat.present import Present
@@ -158,7 +158,7 @@ class MapStore:
         self.written += entries
 
     def _write_backends(self, steps: Sequence[WriteBackend]) -> None:
-        keys = [_u32(step.number) for step in steps]
+        keys = [number_bytes(step.number) for step in steps]
         pack = self._backend.pack
         values = [pack(step.endpoint[:-4], step.endpoint[-4:-2], 0, step.generation) for step in steps]
         self._maps["backends"].update_many(keys, values)
@@ -167,7 +167,7 @@ class MapStore:
     def _free_backends(self, steps: Sequence[FreeBackend]) -> None:
         nowhere = bytes(self.family.address_size)
         values = [self._backend.pack(nowhere, b"\0\0", 0, step.generation) for step in steps]
-        self._maps["backends"].update_many([_u32(step.number) for step in steps], values)
+        self._maps["backends"].update_many([number_bytes(step.number) for step in steps], values)
         self._record(steps, len(steps))
 
     def _write_runs(self, steps: Sequence[WriteRun]) -> None:
@@ -201,9 +201,9 @@ class MapStore:
     def _forget_services(self, steps: Sequence[ForgetService]) -> None:
         counters = self._maps["service_counters"]
         for step in steps:
-            counted = counters.lookup(_u32(step.service))
+            counted = counters.lookup(number_bytes(step.service))
             if counted is not None and any(counted):
-                counters.update(_u32(step.service), bytes(len(counted)))
+                counters.update(number_bytes(step.service), bytes(len(counted)))
                 self.written += 1
         self._record(steps, 0)
         self.news = True
@@ -229,23 +229,25 @@ class MapStore:
     def write_settings(self, settings: Settings) -> bool:
         """Have the programs go by these settings. Returns whether they were others."""
         entry = self._maps["settings"]
-        old = entry.lookup(_u32(0)) or bytes(entry.value_size)
+        old = entry.lookup(number_bytes(0)) or bytes(entry.value_size)
         changes = [(entry, 0, settings.replacing(old))] if settings.replacing(old) != old else []
         timeouts, known = self._maps["timeouts"], self._read_timeouts()
-        changes += [(timeouts, at, _u32(value)) for at, value in settings.pack_timeouts().items() if known[at] != value]
+        changes += [
+            (timeouts, at, number_bytes(value)) for at, value in settings.pack_timeouts().items() if known[at] != value
+        ]
         for where, index, value in changes:
-            where.update(_u32(index), value)
+            where.update(number_bytes(index), value)
         self.written += len(changes)
         return bool(changes)
 
     def read_settings(self) -> Settings:
         """The settings that the programs go by."""
         entry = self._maps["settings"]
-        return Settings.unpack(entry.lookup(_u32(0)) or bytes(entry.value_size), self._read_timeouts())
+        return Settings.unpack(entry.lookup(number_bytes(0)) or bytes(entry.value_size), self._read_timeouts())
 
     def _read_timeouts(self) -> dict[int, int]:
         timeouts = self._maps["timeouts"]
-        found = ((index, timeouts.lookup(_u32(index))) for index in range(timeouts.max_entries))
+        found = ((index, timeouts.lookup(number_bytes(index))) for index in range(timeouts.max_entries))
         return {index: int.from_bytes(value or b"", sys.byteorder) for index, value in found}
 
     def sweeper(self) -> Sweeper:
@@ -282,10 +284,6 @@ class MapStore:
             service: read_service_count(self._maps["service_counters"], service)
             for service in self.present.service_uses
         }
-
-
-def _u32(number: int) -> bytes:
-    return number.to_bytes(4, sys.byteorder)
 
 
 def _adjacent(steps: Iterable[WriteRun]) -> Iterator[list[WriteRun]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tcnat.blueprint import Blueprint, Converter, MapBlueprint, converter, present_blueprint, size_of
 from tcnat.bpf import BATCH, Map, MapFull, possible_cpus
 from tcnat.flows import idle_seconds
-from tcnat.layout import LAYOUT_VERSION, MAPS, Family, MapLayout, MapType
+from tcnat.layout import LAYOUT_VERSION, MAPS, Family, MapLayout, MapType, number_bytes
 from tcnat.pins import open_map, other_sets, read_blueprint
 
 TOGETHER = frozenset({"services", "slots", "backends"})
@@ -98,7 +98,7 @@ def carry_over(layout: MapLayout, other: OtherSet, target: Map) -> int:
 
 def await_everything(awaited: Map, monotonic: float) -> None:
     """Have the programs take every reply for one that is awaited since now: they did not see those flows begin."""
-    second = int(monotonic).to_bytes(4, sys.byteorder)
+    second = number_bytes(int(monotonic))
     awaited.update_array(0, second * awaited.max_entries)
 
 

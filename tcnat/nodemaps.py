@@ -6,12 +6,11 @@ processes: docs/datapath.md, "Source".
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from tcnat.bpf import Map
-from tcnat.layout import PODS, Family, Masquerade
+from tcnat.layout import PODS, Family, Masquerade, number_bytes
 from tcnat.mapset import MapSet
 from tcnat.model import Network, parse_network
 
@@ -63,12 +62,12 @@ class NodeMaps:
         """Bring the map in step with the addresses of backends on the node; of both families' each takes its own.
         Returns how many entries were written and removed; BpfError where the kernel fails."""
         here = (each for each in local if self._turn_back and len(each) == self._family.address_size)
-        return self._local.become(dict.fromkeys(here, (1).to_bytes(4, sys.byteorder)))
+        return self._local.become(dict.fromkeys(here, number_bytes(1)))
 
     def write_devices(self, addresses: Mapping[int, bytes], *, overlay: bool) -> int:
         """Bring the maps in step with the addresses (of this family) of the devices that face the network, by index.
         ``overlay``: one of these is an overlay's. Returns as :meth:`write`."""
-        wanted = {index.to_bytes(4, sys.byteorder): address for index, address in addresses.items()}
+        wanted = {number_bytes(index): address for index, address in addresses.items()}
         entry = self._pods.packed(self._family, overlay=overlay)
         changed = self._entry.lookup(bytes(4)) != entry
         if changed:

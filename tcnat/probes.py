@@ -18,7 +18,7 @@ from tcnat.assemble import CONTEXT, STACK, Argument, MapArgument, calling, passi
 from tcnat.bpf import BpfError, Map, Program
 from tcnat.errors import TcnatError
 from tcnat.filters import EGRESS, HANDLE, PRIORITY, PROTOCOL
-from tcnat.layout import Family, MapType
+from tcnat.layout import Family, MapType, number_bytes
 from tcnat.links import Filter, Hook, NetlinkFailure
 from tcnat.netlink import Netlink
 from tcnat.netns import throwaway
@@ -150,7 +150,7 @@ def tail_calls() -> Result:
         tails = Map.create(MapType.PROG_ARRAY, _U32, _U32, 1)
         caller = Program.load(calling(12, CONTEXT, MapArgument(tails.fd), 0), "probe")
         target = Program.load(passing(), "probe")
-        tails.update(bytes(4), target.fd.to_bytes(4, "little"))
+        tails.update(bytes(4), number_bytes(target.fd))
     except BpfError as error:
         return missing(str(error))
     caller.close()

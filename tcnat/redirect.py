@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -19,7 +18,7 @@ from tcnat import netfilter
 from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
 from tcnat.filters import ARPHRD_ETHER
-from tcnat.layout import Family
+from tcnat.layout import Family, number_bytes
 from tcnat.links import Link, NetlinkFailure
 from tcnat.mapset import MapSet
 from tcnat.neighbours import NeighbourWatcher, Workload, reached
@@ -179,7 +178,7 @@ class Redirector:
         until = int(self._clock()) + VALID
         for family, maps in self._maps.items():
             second = until if family in families else 0
-            maps["redirect_until"].update(bytes(4), second.to_bytes(4, sys.byteorder))
+            maps["redirect_until"].update(bytes(4), number_bytes(second))
 
     def _told(self, work: Callable[[], None]) -> None:
         """Do it. Where that fails, the leave that was given runs out; the next time it is tried again."""

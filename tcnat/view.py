@@ -14,7 +14,7 @@ from tcnat.bpf import Map
 from tcnat.counts import ServiceCount, read_service_count
 from tcnat.entries import Front, front_end_key, is_front_end
 from tcnat.flows import FlowFilter, read_flows
-from tcnat.layout import BACKEND, SETTINGS, Family, ServiceFlag, port_number
+from tcnat.layout import BACKEND, SETTINGS, Family, ServiceFlag, number_bytes, port_number
 from tcnat.loader import Loaded
 from tcnat.model import Backend, ServicePortName, format_address
 from tcnat.notes import NoRoom, Notes, NotServed
@@ -113,7 +113,7 @@ class View:
         return tuple(endpoint for _, endpoint in sorted(found, key=lambda each: each[0]))
 
     def _backend(self, number: int) -> tuple[Backend, int]:
-        value = self._backends.lookup(number.to_bytes(4, "little")) or bytes(self._backends.value_size)
+        value = self._backends.lookup(number_bytes(number)) or bytes(self._backends.value_size)
         address, port, _, generation = BACKEND.codec(self.family).unpack(value)
         return Backend(address, port_number(port)), generation
 

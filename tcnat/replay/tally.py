@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-import sys
 
 from tcnat.bpf import Map
+from tcnat.layout import number_bytes
 from tcnat.reasons import Reason, reasons
 from tcnat.replay.side import Side
 
@@ -19,7 +19,7 @@ class Counters:
 
     def __init__(self, counters: Map) -> None:
         self._counters = counters
-        self._keys = [reason.number.to_bytes(4, sys.byteorder) for reason in reasons()]
+        self._keys = [number_bytes(reason.number) for reason in reasons()]
         self.known = [self._read(key) for key in self._keys]
 
     def has_moved(self, reason: Reason) -> bool:

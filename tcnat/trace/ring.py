@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from tcnat.bpf import BpfError, Map
+from tcnat.layout import number_bytes
 
 PAGES = 64
 """Pages of each CPU's buffer; a power of two."""
@@ -88,7 +89,7 @@ class Ring:
             buffer = _Buffer(cpu, pages)
             self._buffers[buffer.fd] = buffer
             self._poll.register(buffer.fd, select.POLLIN)
-            events.update(cpu.to_bytes(4, "little"), buffer.fd.to_bytes(4, "little"))
+            events.update(number_bytes(cpu), number_bytes(buffer.fd))
 
     def descriptors(self) -> list[int]:
         """What to poll for reading."""
@@ -104,7 +105,7 @@ class Ring:
 
     def __exit__(self, *_: object) -> None:
         for buffer in self._buffers.values():
-            self._events.delete(buffer.cpu.to_bytes(4, "little"))
+            self._events.delete(number_bytes(buffer.cpu))
             buffer.close()
         self._buffers.clear()
 
