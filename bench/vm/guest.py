@@ -30,6 +30,8 @@ PEERS = (NO_PROXY, TCNAT_NAME, LEGACY, NFT, NFTABLES, IPVS)
 SLOW_WITH_MANY = (NFT, NFTABLES)
 """Left out with many Services: what they load in seconds on the machine takes minutes here."""
 MANY = 1000
+_TAIL = 2000
+"""Characters of a log that are shown of a peer that was too slow."""
 _LINE = "results of the guest: "
 
 
@@ -70,9 +72,16 @@ def main(services: tuple[int, ...], rounds: int, seconds: float, patience: float
             with lineup.at_work(count, patience, without) as at_work:
                 for stand in at_work.stands:
                     _tell(f"{stand.name}: {stand.proxy.loading}")
+                for slow in at_work.too_slow:
+                    _tell(f"{slow}; the end of what it said:\n{_last_words(lineup, slow.peer)}")
                 series = compared([work], at_work.stands, count, _tell)
             series += [each for slow in at_work.too_slow for each in without_runs([work], slow.peer, count, str(slow))]
             print(line(Results(measures=list(HTTP_SHORT_FEW.measures), series=series)), flush=True)
+
+
+def _last_words(lineup: LineUp, peer: str) -> str:
+    logs = sorted(lineup.lab.places[peer].ground.directory.glob("*.log"))
+    return "".join(log.read_text(errors="replace")[-_TAIL:] for log in logs)
 
 
 def _tell(words: str) -> None:
