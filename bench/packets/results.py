@@ -12,7 +12,7 @@ from ..figures import Figure
 from ..marks import Mark, verdicts
 from ..results import Results
 from ..series import Measure, Series
-from . import counting, flowtable, stats, timing
+from . import connection, counting, flowtable, stats, timing
 from .kinds import Device
 from .programs import Rig
 from .timing import CALIBRATION, EMPTY, TCNAT, Effort, Key
@@ -48,6 +48,8 @@ def measure(extent: Extent) -> Results:
     raise_memlock()
     found = of_times(timing.times(extent.effort))
     found.figures += of_counts(row for family in Family for row in _counts(family))
+    for family in Family:
+        found.figures += of_connections(family, connection.costs(family, extent.rounds))
     for family in extent.families:
         found.figures += of_costs(
             family, flowtable.costs(family, (flowtable.FEW, extent.large), extent.rounds, extent.packets)
@@ -120,6 +122,14 @@ def of_costs(family: Family, costs: dict[tuple[str, str, int], tuple[float, ...]
             name = f"IPv{family} {way}, {which}: {large:,} in the table ÷ {small:,}"
             found.append(Figure(name, "ratio", ratios, at_most=MOST_SLOWER))
     return found
+
+
+def of_connections(family: Family, costs: dict[str, tuple[float, ...]]) -> list[Figure]:
+    """Of each of a connection's packets, and of all together."""
+    whole = tuple(sum(packets) / 1000 for packets in zip(*costs.values(), strict=True))
+    name = f"IPv{family}, a short connection"
+    each = [Figure(f"{name}: {packet}", "ns", runs) for packet, runs in costs.items()]
+    return [*each, Figure(f"{name}: all its {len(costs)} packets", "µs", whole)]
 
 
 def of_memory(family: Family, found: flowtable.Memory) -> Figure:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.packets import connection
 from bench.packets.counting import HASHES, Counted, counts, machine_of
 from bench.packets.flowtable import FEW, FlowTable
 from bench.packets.kinds import KINDS, Device, Kind, driver, open_flows
 from bench.packets.programs import Course, Driver, Rig
-from bench.packets.results import of_costs, of_times
+from bench.packets.results import of_connections, of_costs, of_times
 from bench.packets.stats import Reading, statistics
 from bench.packets.timing import CALIBRATION, EMPTY, TCNAT, CycleBroken, Effort, Stage, staged
 from bench.packets.world import settle
@@ -103,6 +104,13 @@ def test_a_flow_table_holds_the_flows_that_it_is_filled_with() -> None:
     }
     table.close()
     assert len({figure.name for figure in of_costs(Family.IPV4, costs)}) == len(of_costs(Family.IPV4, costs))
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_every_packet_of_a_connection_is_rewritten(family: Family) -> None:
+    costs = connection.costs(family, rounds=1)
+    assert list(costs) == [segment.name for segment in connection.SEGMENTS]
+    assert of_connections(family, costs)[-1].unit == "µs"
 
 
 def test_the_driver_of_new_flows_begins_one_each_time(rig: Rig) -> None:
