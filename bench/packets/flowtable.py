@@ -66,7 +66,8 @@ class FlowTable:
         reason = "FORWARDED" if way == "forward" else "REVERSED"
         if counted(self._rig).get(reason, 0) - before.get(reason, 0) != packets:
             raise CycleBroken(f"not every packet among {among} flows was one of them")
-        choice = self._driver(way, among, self._rig.empty).run(self._frames[way], packets)
+        choosing = self._driver(way, among, self._rig.empty)
+        choice = min(choosing.run(self._frames[way], packets) for _ in range(2))  # what disturbs a run only adds to it
         return whole - choice + self._rig.empty.test_run(self._frames[way], packets).nanoseconds
 
     def _driver(self, way: str, among: int, tested: Program) -> Driver:

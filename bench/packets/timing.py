@@ -53,12 +53,15 @@ class Stage:
         self._tcnat = driver(rig, kind, device, kind.program(rig))
         self._calibration = driver(rig, kind, device, rig.calibration)
         self._empty = driver(rig, kind, device, rig.empty)
+        self._bare = self._driven = float("inf")  # the least of all rounds: what disturbs a run only adds to it
 
     def run(self, effort: Effort) -> dict[str, float]:
         """Nanoseconds a packet by program, less what the driver takes. CycleBroken if a packet was not served."""
         repeat = effort.begun if self.kind.begins else effort.repeat
         bare = self._rig.empty.test_run(self._frame, repeat).nanoseconds
-        costs = self._empty.run(self._frame, repeat) - bare
+        self._bare = min(self._bare, bare)
+        self._driven = min(self._driven, self._empty.run(self._frame, repeat))
+        costs = self._driven - self._bare
         served = self._served(repeat)
         return {TCNAT: served - costs, CALIBRATION: self._calibration.run(self._frame, repeat) - costs, EMPTY: bare}
 
