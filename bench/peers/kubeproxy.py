@@ -30,8 +30,9 @@ SETTLED = 2.0
 while it is still being told of what there is, and the rest is left to the next; its metrics do not tell that."""
 RESTING = 0.2
 """Share of a core below which it has nothing to do; being asked takes it a tenth of that."""
-_EVERY = 0.2
-"""Seconds between questions whether it has done its first sync: each costs it a millisecond or so."""
+_EVERY = 0.2 * PATIENCE_FACTOR
+"""Seconds between questions whether it has done its first sync: each costs it a millisecond or so, on slow machines
+more."""
 
 
 class KubeProxyAtWork:
