@@ -208,6 +208,13 @@ inline_always void set_state(struct flow *own, struct flow *other, __u8 state, _
     other->timeout = own->timeout;
 }
 
+/* Tell, once a second, that replies of a flow may come. Before its other half is looked up: see keep_pointer(). */
+inline_always void await_again(struct packet *p, struct flow *f, struct flow_key *reply)
+{
+    if (f->seen != p->seconds)
+        await_reply(reply, p->seconds);
+}
+
 /*
  * Bring both halves up to date with a packet of `own`'s side. `other` is 0 where it is lost. `reply` is that of the two
  * keys under which replies are found.
@@ -222,7 +229,6 @@ inline_always void follow(struct packet *p, struct flow *own, struct flow_key *o
         own->seen = p->seconds;
         if (other)
             other->seen = p->seconds;
-        await_reply(reply, p->seconds);
     }
     if (p->key.protocol != PROTOCOL_TCP) {
         if (state == UNANSWERED && p->key.direction == REPLY) {

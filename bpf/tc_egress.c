@@ -66,7 +66,7 @@ int tc_egress(struct __sk_buff *skb)
     struct flow_key reply;
     struct flow *f, *other;
     struct flow to;
-    struct neighbour next;
+    struct neighbour next = {};
     struct devices by;
     int parsed, here;
     __u8 state;
@@ -177,6 +177,7 @@ int egress_open(struct __sk_buff *skb)
         return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
     }
     other_key(&reply, f, p.key.protocol, REPLY);
+    await_again(&p, f, &reply);
     other = find_beside(&reply, &p, fresh);
     if (!other) {
         go_on(skb, &p, TAIL_EGRESS_MEND);
@@ -217,7 +218,7 @@ int egress_rewrite(struct __sk_buff *skb)
     struct packet p;
     struct settings *s = find_settings();
     struct flow to;
-    struct neighbour next;
+    struct neighbour next = {};
     int here;
 
     if (!s || take_up(&p) < 0 || take_up_flow(&to) < 0)
@@ -245,8 +246,14 @@ int egress_answer(struct __sk_buff *skb)
         p.key.direction = FORWARD;
         return miss(skb, &p, s);
     }
-    other_key(&forward, f, p.key.protocol, FORWARD);
-    follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
+    if (f->seen == p.seconds && goes_on(f, &p) && !(p.tcp_flags & TCP_FIN)) {
+        if (p.key.protocol == PROTOCOL_TCP)
+            note_ack(&p, f);
+    } else {
+        other_key(&forward, f, p.key.protocol, FORWARD);
+        await_again(&p, f, &p.key);
+        follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
+    }
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
 }
 
@@ -353,6 +360,7 @@ int egress_miss(struct __sk_buff *skb)
     if (f && f->flags & FLOW_HAIRPIN) {
         p.key.direction = REPLY;
         other_key(&key, f, p.key.protocol, FORWARD);
+        await_again(&p, f, &p.key);
         follow(&p, f, &key, find_other(&key, &p, fresh), &p.key);
         return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
     }

@@ -101,6 +101,7 @@ int ingress_open(struct __sk_buff *skb)
     if (!f)
         return untouched(skb, &p);
     other_key(&forward, f, p.key.protocol, FORWARD);
+    await_again(&p, f, &p.key);
     follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
     return translate_next(skb, &p, f, TAIL_INGRESS_REWRITE);
 }
