@@ -178,4 +178,43 @@ MUTANTS = (
         "p->transport += ((__u32)header[1] + 1) << 3;",
         "p->transport += (__u32)header[1] << 3;",
     ),
+    Mutant("a packet is handed on from whatever device", "redirect.h", "if (to->device != skb->ifindex || ", "if ("),
+    Mutant(
+        "a reply is taken from whatever device",
+        "tc_egress.c",
+        "if (!f || f->device != skb->ifindex || f->flags",
+        "if (!f || f->flags",
+    ),
+    Mutant(
+        "leave to hand packets on never runs out",
+        "redirect.h",
+        "return (__s32)(*until - p->seconds) > 0;",
+        "return 1;",
+    ),
+    Mutant("a frame for others is handed on", "redirect.h", "|| skb->pkt_type != HOST_PACKET)", ")"),
+    Mutant("a packet is handed on past its last hop", "redirect.h", "== 0 && hops > 1;", "== 0;"),
+    Mutant(
+        "a packet that is handed on keeps all of its hops", "redirect.h", "new = old - bpf_htons(0x0100);", "new = old;"
+    ),
+    Mutant(
+        "a packet that is handed on keeps its MAC addresses",
+        "redirect.h",
+        "return bpf_skb_store_bytes(skb, 0, n->to, ETHERNET_ADDRESSES, 0);",
+        "return 0;",
+    ),
+    Mutant(
+        "a reply is reversed here though its client is elsewhere",
+        "tc_egress.c",
+        "is_for_another(&p, f) ||\n        !device_of(&f->to_destination)) {",
+        "is_for_another(&p, f)) {",
+    ),
+    Mutant(
+        "what a new flow's replies are awaited for is not told", "open.h", "    await_reply(reply, p->seconds);\n", ""
+    ),
+    Mutant(
+        "a flow in use is not awaited again",
+        "flow.h",
+        "if (f->seen != p->seconds)\n        await_reply",
+        "if (0)\n        await_reply",
+    ),
 )
