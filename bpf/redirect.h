@@ -24,10 +24,10 @@
 #endif
 
 /*
- * Whether packets between workloads are handed on at all. The agent says for how long, in seconds of the packets'
- * clock, and says it again and again: what nobody keeps in step is not gone by. Reads the clock where that matters.
+ * Up to which second packets like this one may be handed on; 0 for never. The agent says so, and says it again and
+ * again: what nobody keeps in step is not gone by.
  */
-inline_always int hands_on(struct __sk_buff *skb, struct packet *p, struct settings *s)
+inline_always __u32 handed_on_until(struct __sk_buff *skb, struct packet *p)
 {
     __u32 zero = 0;
     __u32 *until;
@@ -35,10 +35,15 @@ inline_always int hands_on(struct __sk_buff *skb, struct packet *p, struct setti
     if (!at_workload(p) || p->link & LINK_NO_HEADER || skb->pkt_type != HOST_PACKET)
         return 0;
     until = redirect_until.lookup(&zero);
-    if (!until || !*until)
-        return 0;
-    read_clock(p, s);
-    return (__s32)(*until - p->seconds) > 0;
+    return until ? *until : 0;
+}
+
+/* Whether packets like this one are handed on, by the packet's clock. */
+inline_always int hands_on(struct __sk_buff *skb, struct packet *p)
+{
+    __u32 until = handed_on_until(skb, p);
+
+    return until && (__s32)(until - p->seconds) > 0;
 }
 
 /* The device of the workload on this node that has this address, or 0. */
@@ -54,13 +59,12 @@ inline_always __u32 device_of(struct address *address)
  * Whether a packet that is turned into *to is handed on; *next is then how its destination is reached. Only what comes
  * by the device that the node's routes have for its source is: the rest may be forged, which is for the node to judge.
  */
-inline_always int finds_next(struct __sk_buff *skb, struct packet *p, struct settings *s, struct flow *to,
-                             struct neighbour *next)
+inline_always int finds_next(struct __sk_buff *skb, struct packet *p, struct flow *to, struct neighbour *next)
 {
     struct address key = to->to_destination;
     struct neighbour *n;
 
-    if (to->device != skb->ifindex || !hands_on(skb, p, s))
+    if (to->device != skb->ifindex || !hands_on(skb, p))
         return 0;
     n = neighbours.lookup(&key);
     if (!n)
@@ -75,12 +79,11 @@ struct devices {
     __u32 reply;
 };
 
-inline_always void find_devices(struct __sk_buff *skb, struct packet *p, struct settings *s, struct flow *f,
-                                struct devices *found)
+inline_always void find_devices(struct __sk_buff *skb, struct packet *p, struct flow *f, struct devices *found)
 {
     found->forward = 0;
     found->reply = 0;
-    if (!hands_on(skb, p, s))
+    if (!hands_on(skb, p))
         return;
     found->forward = device_of(&p->key.source);
     found->reply = device_of(&f->to_destination);

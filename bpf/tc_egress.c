@@ -47,7 +47,10 @@ inline_always int may_answer(struct __sk_buff *skb, struct packet *p, struct set
 {
     struct flow_key key;
 
-    if (!hands_on(skb, p, s))
+    if (!handed_on_until(skb, p))
+        return 0;
+    read_clock(p, s);
+    if (!hands_on(skb, p))
         return 0;
     key = p->key;
     key.direction = REPLY;
@@ -66,9 +69,7 @@ int tc_egress(struct __sk_buff *skb)
     struct flow_key reply;
     struct flow *f, *other;
     struct flow to;
-    struct neighbour next = {};
-    struct devices by;
-    int parsed, here;
+    int parsed;
     __u8 state;
 
     if (!s || skb->tc_index == REWRITTEN)
@@ -100,6 +101,13 @@ int tc_egress(struct __sk_buff *skb)
     if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
         goto open;
     to = *f;
+    if (hands_on(skb, &p)) {
+        if (!rests(&to, &p))
+            goto open;
+        if (p.key.protocol == PROTOCOL_TCP)
+            note_ack(&p, f);
+        return translate_next(skb, &p, &to, TAIL_EGRESS_REWRITE);
+    }
     if (!rests(&to, &p)) {
         other_key(&reply, &to, p.key.protocol, REPLY);
         other = flows.lookup(&reply);
@@ -109,9 +117,6 @@ int tc_egress(struct __sk_buff *skb)
         if (to.seen != p.seconds) {
             f->seen = p.seconds;
             other->seen = p.seconds;
-            find_devices(skb, &p, s, &to, &by);
-            f->device = by.forward;
-            other->device = by.reply;
             await_reply(&reply, p.seconds);
         }
         state = after_fin(to.state, &p);
@@ -120,8 +125,7 @@ int tc_egress(struct __sk_buff *skb)
     }
     if (p.key.protocol == PROTOCOL_TCP)
         note_ack(&p, f);
-    here = finds_next(skb, &p, s, &to, &next);
-    return translate(skb, &p, &to, 1, here, &next);
+    return translate(skb, &p, &to, 1, 0, 0);
 open:
     go_on(skb, &p, TAIL_EGRESS_OPEN);
     return drop(skb, &p, REASON_REWRITE_FAILED);
@@ -163,6 +167,7 @@ int egress_open(struct __sk_buff *skb)
     struct service *svc;
     struct flow_key reply;
     struct flow *f, *other;
+    struct devices by;
     int fresh;
 
     if (take_up(&p) < 0)
@@ -178,6 +183,7 @@ int egress_open(struct __sk_buff *skb)
     }
     other_key(&reply, f, p.key.protocol, REPLY);
     await_again(&p, f, &reply);
+    find_devices(skb, &p, f, &by);
     other = find_beside(&reply, &p, fresh);
     if (!other) {
         go_on(skb, &p, TAIL_EGRESS_MEND);
@@ -189,6 +195,8 @@ int egress_open(struct __sk_buff *skb)
         f->flags &= ~FLOW_AT_WORKLOAD;
         other->flags &= ~FLOW_AT_WORKLOAD;
     }
+    f->device = by.forward;
+    other->device = by.reply;
     follow(&p, f, &reply, other, &reply);
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
 anew:
@@ -216,14 +224,13 @@ int egress_mend(struct __sk_buff *skb)
 int egress_rewrite(struct __sk_buff *skb)
 {
     struct packet p;
-    struct settings *s = find_settings();
     struct flow to;
     struct neighbour next = {};
     int here;
 
-    if (!s || take_up(&p) < 0 || take_up_flow(&to) < 0)
+    if (take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    here = p.fragment == WHOLE && finds_next(skb, &p, s, &to, &next);
+    here = p.fragment == WHOLE && finds_next(skb, &p, &to, &next);
     return translate(skb, &p, &to, 1, here, &next);
 }
 
@@ -246,7 +253,7 @@ int egress_answer(struct __sk_buff *skb)
         p.key.direction = FORWARD;
         return miss(skb, &p, s);
     }
-    if (f->seen == p.seconds && goes_on(f, &p) && !(p.tcp_flags & TCP_FIN)) {
+    if (rests(f, &p)) {
         if (p.key.protocol == PROTOCOL_TCP)
             note_ack(&p, f);
     } else {
@@ -317,7 +324,7 @@ int egress_new(struct __sk_buff *skb)
         f.service = svc->service;
     }
     choose_source(skb, &p, &f);
-    find_devices(skb, &p, s, &f, &by);
+    find_devices(skb, &p, &f, &by);
     f.device = by.forward;
     if (p.key.protocol == PROTOCOL_SCTP && f.to_destination_port != p.key.destination_port)
         return drop(skb, &p, REASON_SCTP_PORT);

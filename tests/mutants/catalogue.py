@@ -188,8 +188,8 @@ MUTANTS = (
     Mutant(
         "leave to hand packets on never runs out",
         "redirect.h",
-        "return (__s32)(*until - p->seconds) > 0;",
-        "return 1;",
+        "return until && (__s32)(until - p->seconds) > 0;",
+        "return until != 0;",
     ),
     Mutant("a frame for others is handed on", "redirect.h", "|| skb->pkt_type != HOST_PACKET)", ")"),
     Mutant("a packet is handed on past its last hop", "redirect.h", "== 0 && hops > 1;", "== 0;"),
