@@ -187,7 +187,7 @@ inline_always int goes_on(struct flow *f, struct packet *p)
 {
     if (p->key.protocol == PROTOCOL_TCP)
         return f->state >= OPEN && f->state <= CLOSING && (p->tcp_flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK;
-    return f->state == ANSWERED;
+    return f->state == ANSWERED || (f->state == UNANSWERED && p->key.direction == FORWARD);
 }
 
 /*

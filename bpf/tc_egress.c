@@ -93,10 +93,15 @@ int tc_egress(struct __sk_buff *skb)
     f = flows.lookup(&p.key);
     keep_pointer(f);
     if (!f) {
-        p.unknown = !flows_new.lookup(&p.key);
-        if (p.unknown)
+        f = flows_new.lookup(&p.key);
+        keep_pointer(f);
+        if (!f) {
+            p.unknown = 1;
             go_on(skb, &p, TAIL_EGRESS_NEW);
-        goto open;
+            goto open;
+        }
+        if (!rests(f, &p))
+            goto open;
     }
     if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
         goto open;
