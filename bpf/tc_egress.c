@@ -181,7 +181,7 @@ int egress_open(struct __sk_buff *skb)
     f = find_flow(&p.key, &p, &fresh);
     if (!svc || !f || !keeps(f, &p, svc))
         goto anew;
-    if (!fresh && rests(f, &p) && !is_for_another(&p, f)) {
+    if (rests(f, &p) && !is_for_another(&p, f)) {
         if (p.key.protocol == PROTOCOL_TCP)
             note_ack(&p, f);
         return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);

@@ -112,6 +112,8 @@ class Harness:
         for name in ("counters", "service_counters", "limiter"):
             zero(self.loaded.maps[name])
         self.loaded.maps["hairpin"].update(index(0), index(0))
+        awaited = self.loaded.maps["awaited"]
+        awaited.update_array(0, bytes(4 * awaited.max_entries))
         self.configure(Settings())
         self.become(world or default_world(names_of(self.family)))
 

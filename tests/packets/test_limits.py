@@ -116,11 +116,13 @@ def test_without_lru_a_flow_whose_reply_half_does_not_fit_is_not_begun(family: i
 
 @BOTH_FAMILIES
 def test_a_full_table_of_answered_flows_leaves_the_flow_where_it_is(family: int) -> None:
-    """It works on as a flow that is not answered yet."""
+    """It works on there, also after an hour in which nobody spoke, which ones that are not answered do not last."""
     made = Harness.load(family, {"flows": 1}, lru=False)
     w = Wire(family)
     made.reset()
     play(made, [*opened(w), to_web(w, "PA", payload=b"x"), from_web(w, "A"), Holds("flows", 0), Holds("flows_new", 2)])
+    for _ in range(2):
+        play(made, [Wait(3600), from_web(w, "PA", payload=b"late"), to_web(w, "A")])
     made.close()
 
 

@@ -135,6 +135,15 @@ def test_a_backend_that_is_no_workload_here_is_reached_by_routes(node: Node, har
 
 
 @both_families
+def test_a_backend_that_has_left_the_node_is_reached_by_routes_from_then_on(
+    node: Node, harness: Harness, w: Wire
+) -> None:
+    assert node.send("client", ask(w))[0] is Way.HANDED_ON
+    harness.forget("neighbours")
+    assert node.send("client", ask(w)) == (Way.STACK, bytes(sent("client", asked(w))))
+
+
+@both_families
 def test_without_leave_packets_take_the_ordinary_way(node: Node, harness: Harness, w: Wire) -> None:
     assert node.send("client", ask(w))[0] is Way.HANDED_ON
     node.allow(0)
@@ -149,6 +158,8 @@ def test_leave_that_nobody_gives_anew_runs_out(node: Node, harness: Harness, w: 
     assert node.send("client", ask(w))[0] is Way.HANDED_ON
     harness.wait(30)
     assert node.send("client", ask(w))[0] is Way.STACK
+    reply = answer(w, "SA", seq=5000, ack=1001)
+    assert node.send("server", reply) == (Way.STACK, bytes(reply))
 
 
 @both_families

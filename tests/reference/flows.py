@@ -251,13 +251,13 @@ def mend(state: Tables, key: FlowKey, flow: Flow) -> bool:
     return True
 
 
-def rests(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> bool:
+def rests(state: Tables, packet: Packet, flow: Flow) -> bool:
     """Whether the reply half is not asked for: it was in this second, and the packet changes nothing (step 5)."""
     others = "AT_NETWORK" if state.at_workload else "AT_WORKLOAD"
-    if state.flows.get(key) is not flow or flow.seen != state.seconds or others in flow.flags:
+    if flow.seen != state.seconds or others in flow.flags:
         return False
     if packet.protocol != tables.TCP:
-        return flow.state is State.ANSWERED
+        return flow.state in (State.ANSWERED, State.UNANSWERED)
     marks = set(str(packet.header.flags))
     return flow.state in ESTABLISHED - {State.CLOSED} and "A" in marks and not marks & set("SRF")
 

@@ -93,7 +93,7 @@ class Datapath:
         if entry is None:
             return self._hairpin_reply(packet, length) or self._unknown_port(packet)
         flow = kept_flow(self.tables, packet, key, entry)
-        if flow is not None and (rests(self.tables, packet, key, flow) or mend(self.tables, key, flow)):
+        if flow is not None and (rests(self.tables, packet, flow) or mend(self.tables, key, flow)):
             if not self.tables.at_workload:
                 move_to_network(self.tables, key, flow)
             return self._forward(packet, key, flow, length)
