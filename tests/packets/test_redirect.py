@@ -135,12 +135,12 @@ def test_a_backend_that_is_no_workload_here_is_reached_by_routes(node: Node, har
 
 
 @both_families
-def test_a_backend_that_has_left_the_node_is_reached_by_routes_from_then_on(
-    node: Node, harness: Harness, w: Wire
-) -> None:
-    assert node.send("client", ask(w))[0] is Way.HANDED_ON
+def test_a_backend_that_has_left_the_node_is_reached_by_routes_at_once(node: Node, harness: Harness, w: Wire) -> None:
+    question = sent("client", w.udp(w.client, CLIENT_PORT, w.dns_vip, 53))
+    assert node.send("client", question)[0] is Way.HANDED_ON
     harness.forget("neighbours")
-    assert node.send("client", ask(w)) == (Way.STACK, bytes(sent("client", asked(w))))
+    asked = sent("client", w.udp(w.client, CLIENT_PORT, w.backend_one, 5353))
+    assert node.send("client", question) == (Way.STACK, bytes(asked))
 
 
 @both_families
