@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ class FamilyStatus:
     unanswered_flows: int
     lru: bool
     """Whether the kernel makes room in the flow tables by itself; else the agent does."""
+    redirect: bool
+    """Whether packets between workloads of this node are handed straight to the other's device."""
+    reached: int
+    """To how many addresses of workloads."""
     maps: tuple[MapStatus, ...]
 
 
@@ -103,6 +108,8 @@ def _family(loaded: Loaded, view: View, monotonic: float) -> FamilyStatus:
         flows=flows,
         unanswered_flows=unanswered,
         lru=not loaded.swept,
+        redirect=int.from_bytes(maps["redirect_until"].lookup(bytes(4)) or b"", sys.byteorder) > now,
+        reached=len(list(maps["neighbours"].items())),
         maps=tuple(MapStatus(name, count, maps[name].max_entries) for name, count in used.items()),
     )
 

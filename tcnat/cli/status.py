@@ -65,7 +65,12 @@ def _summary(status: Status) -> list[tuple[str, str]]:
         ("pins", status.pins),
         ("agent", f"running (pid {status.agent_pid or 'not known'})" if status.agent_running else "not running"),
         ("devices", devices or "none"),
+        ("redirect", ", ".join(map(_straight, status.families))),
     ]
+
+
+def _straight(family: FamilyStatus) -> str:
+    return f"IPv{family.family} " + (f"yes ({family.reached} addresses)" if family.redirect else "no")
 
 
 def _family(family: FamilyStatus) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -230,3 +231,12 @@ def test_ports_of_a_bridge_are_left_to_it(family: Family) -> None:
         stand.talk(family)
         assert stand.through_the_stack(family) > 0
         assert stand.reached(family) == set()
+
+
+def test_status_tells_of_it(auto: Stand, family: Family) -> None:
+    auto.settle(family)
+    said = json.loads(auto.agent.tcnat("status", "-o", "json"))
+    (own,) = [each for each in said["families"] if each["family"] == family]
+    assert own["redirect"]
+    assert own["reached"] == len(auto.reached(family))
+    assert f"IPv{family} yes ({own['reached']} addresses)" in auto.agent.tcnat("status")
