@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import click
 
@@ -29,6 +30,7 @@ from .tables import comparison, marks
 from .vm.host import VmPlan, measure
 
 Part = Callable[[], Results]
+_Plan = TypeVar("_Plan")
 SIDE_BY_SIDE = 3
 """How many times longer a peer may take to load where all load at the same time."""
 
@@ -37,10 +39,11 @@ SIDE_BY_SIDE = 3
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement that is no comparison.")
 @click.option("--quick", is_flag=True, help="Packets, and the comparison without Kubernetes, in three minutes.")
 @click.option("--patience", default=FULL.patience, show_default=True, help="Seconds that a peer may take to load.")
+@click.option("--services", type=int, multiple=True, help="Compare with that many Services alone.")
 @click.option("--only", multiple=True, metavar="PART", help="A part of it; --only '' tells which there are.")
-def main(runs: int, quick: bool, patience: float, only: tuple[str, ...]) -> None:
+def main(runs: int, quick: bool, patience: float, services: tuple[int, ...], only: tuple[str, ...]) -> None:
     """Measure tcnat on this machine: medians of several runs, beside the same of others where there are any."""
-    parts = _quick() if quick else _parts(runs, patience)
+    parts = _quick() if quick else _parts(runs, patience, services)
     if strange := set(only) - parts.keys():
         raise click.BadParameter(f"no part {', '.join(map(repr, strange))}; there are: {', '.join(parts)}")
     for name in only or parts:
@@ -53,13 +56,13 @@ def main(runs: int, quick: bool, patience: float, only: tuple[str, ...]) -> None
         _tell(f"  done in {time.monotonic() - began:.0f} s")
 
 
-def _parts(runs: int, patience: float) -> dict[str, Part]:
+def _parts(runs: int, patience: float, services: Sequence[int]) -> dict[str, Part]:
     slow: Slow = {}  # found where each loads alone, and then not tried again
     return {
         "programs": _programs,
         "packets": lambda: packets.measure(packets.FULL),
-        "control": lambda: _control(patience, slow),
-        "comparison": lambda: _full(patience, slow),
+        "control": lambda: _control(patience, slow, services),
+        "comparison": lambda: _full(patience, slow, services),
         "vm": _vm,
         "agent": lambda: _of(agent.starts(runs)),
         "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 20)]),
@@ -75,16 +78,25 @@ def _quick() -> dict[str, Part]:
     return {"packets": lambda: packets.measure(packets.QUICK), "comparison": _few}
 
 
-def _full(patience: float, slow: Slow) -> Results:
+def _full(patience: float, slow: Slow, services: Sequence[int]) -> Results:
+    plan = replace(FULL, works=_chosen(FULL.works, services), patience=SIDE_BY_SIDE * patience)
     with LineUp(cluster=True, slow=slow) as lineup, serving(lineup.lab):
-        return compare(lineup, replace(FULL, patience=SIDE_BY_SIDE * patience))
+        return compare(lineup, plan)
 
 
-def _control(patience: float, slow: Slow) -> Results:
-    plans = {services: replace(plan, patience=patience) for services, plan in CONTROL.items()}
+def _control(patience: float, slow: Slow, services: Sequence[int]) -> Results:
+    plans = {count: replace(plan, patience=patience) for count, plan in _chosen(CONTROL, services).items()}
     with LineUp(cluster=True, only=COMPARED, slow=slow) as lineup:
         series = control(lineup, plans, _tell)
     return Results(measures=measures(plans.values()), series=series)
+
+
+def _chosen(plans: Mapping[int, _Plan], services: Sequence[int]) -> dict[int, _Plan]:
+    """Of plans for numbers of Services those that were asked for; all if none were."""
+    chosen = {count: plan for count, plan in plans.items() if not services or count in services}
+    if not chosen:
+        raise click.BadParameter(f"--services: there are {', '.join(map(str, plans))}")
+    return chosen
 
 
 def _vm() -> Results:
