@@ -93,6 +93,7 @@ FEATURES: tuple[Feature, ...] = (
             "tail_call",
             "perf_event_output",
             "skb_change_tail",
+            "csum_update",
         )
     ),
     Feature(

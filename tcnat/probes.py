@@ -116,6 +116,7 @@ HELPERS: dict[str, tuple[int, tuple[Argument, ...]]] = {
     "skb_load_bytes": (26, (CONTEXT, 0, STACK, 4)),
     "csum_diff": (28, (STACK, 4, STACK, 4, 0)),
     "skb_change_tail": (38, (CONTEXT, 100, 0)),
+    "csum_update": (40, (CONTEXT, 0)),
 }
 """Helper -> its number and arguments that a verifier takes."""
 
