@@ -100,8 +100,9 @@ int tc_egress(struct __sk_buff *skb)
             go_on(skb, &p, TAIL_EGRESS_NEW);
             goto open;
         }
-        if (!rests(f, &p))
+        if (p.key.protocol == PROTOCOL_TCP || !rests(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
             goto open;
+        return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
     }
     if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
         goto open;
