@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from tcnat import datapath, health, metrics
 from tcnat.cleanup import cleanup
@@ -39,9 +40,8 @@ from tcnat.notes import write_news
 from tcnat.objects import Object, ObjectRef
 from tcnat.pace import Pace
 from tcnat.patterns import Patterns
-from tcnat.redirect import RedirectChoice, Redirector
 from tcnat.rights import check_rights
-from tcnat.served import Served
+from tcnat.served import NoRedirector, Served
 from tcnat.sizing import map_entries
 from tcnat.sources import Source
 from tcnat.sources.file import FileSource
@@ -51,6 +51,13 @@ from tcnat.wanted import Wanted
 from tcnat.web import Server
 
 _THRESHOLDS = gc.get_threshold()
+_M_ARENA_MAX = -8
+"""From malloc.h; Python has no name for it."""
+_MANY = 1000
+"""Objects from which on a start takes long enough to hold the collector back, which costs memory."""
+
+if TYPE_CHECKING:
+    from tcnat.redirect import Redirector
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +137,7 @@ class _Agent:
     def run(self) -> None:
         """All of it."""
         patterns = Patterns(self._config.network_device, self._config.workload_device)
-        _hold_collector_back()
+        _share_one_heap()
         self._take_signals()
         self._serve()
         if not self._read_objects():
@@ -155,8 +162,12 @@ class _Agent:
         loop.run()
         log.info("ending")
 
-    def _redirector(self, loaded: Mapping[Family, Loaded]) -> Redirector:
+    def _redirector(self, loaded: Mapping[Family, Loaded]) -> Redirector | NoRedirector:
         maps = {family: found.maps for family, found in loaded.items()}
+        if not self._config.workload_device:
+            return NoRedirector(maps.values())
+        from tcnat.redirect import RedirectChoice, Redirector  # noqa: PLC0415  (a pod VM does without it)
+
         choice, post = RedirectChoice(self._config.redirect), self._inbox.poster(Event.NEIGHBOURS)
         redirector = Redirector(choice, maps, post, time.monotonic)
         self._stack.callback(redirector.stop)
@@ -200,6 +211,8 @@ class _Agent:
         while True:
             changes.update(self._source.poll(time.monotonic()))
             if self._source.synced:
+                if len(changes) >= _MANY:
+                    _hold_collector_back()
                 self._syncer.take(changes)
                 return True
             if Event.STOP in self._inbox.take(None):
@@ -251,6 +264,12 @@ def _age() -> float:
     with open("/proc/self/stat") as file:
         started = int(file.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def _share_one_heap() -> None:
+    """Threads of an agent hardly allocate at the same time: a heap for each (glibc's arenas) would only take memory."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _hold_collector_back() -> None:

@@ -7,19 +7,19 @@ depend on that, so they are imported from the package without running its ``__in
 
 from __future__ import annotations
 
+from typing import Any
+
 from tcnat.lean import without_running
 
-__all__ = ["RouteMarshal", "codes", "fibmsg", "ifaddrmsg", "ifinfmsg", "ndmsg", "rtmsg", "rtnl", "tcmsg"]
+__all__ = ["RouteMarshal", "codes", "ifaddrmsg", "ifinfmsg", "neighbours_and_rules", "rtmsg", "rtnl", "tcmsg"]
 
 
 with without_running("pyroute2"):
     from pyroute2 import netlink as codes
     from pyroute2.netlink import rtnl
     from pyroute2.netlink.marshal import Marshal
-    from pyroute2.netlink.rtnl.fibmsg import fibmsg
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-    from pyroute2.netlink.rtnl.ndmsg import ndmsg
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
@@ -31,8 +31,6 @@ class RouteMarshal(Marshal):  # type: ignore[misc]  # pyroute2 has no types
         rtnl.RTM_NEWADDR: ifaddrmsg,
         rtnl.RTM_NEWLINK: ifinfmsg,
         rtnl.RTM_DELLINK: ifinfmsg,
-        rtnl.RTM_NEWNEIGH: ndmsg,
-        rtnl.RTM_NEWRULE: fibmsg,
         rtnl.RTM_NEWROUTE: rtmsg,
         rtnl.RTM_DELROUTE: rtmsg,
         rtnl.RTM_NEWQDISC: tcmsg,
@@ -40,3 +38,13 @@ class RouteMarshal(Marshal):  # type: ignore[misc]  # pyroute2 has no types
         rtnl.RTM_NEWTFILTER: tcmsg,
         rtnl.RTM_DELTFILTER: tcmsg,
     }
+
+
+def neighbours_and_rules() -> tuple[Any, Any]:
+    """The message classes ndmsg and fibmsg, which whoever serves no workloads does without."""
+    with without_running("pyroute2"):
+        from pyroute2.netlink.rtnl.fibmsg import fibmsg  # noqa: PLC0415
+        from pyroute2.netlink.rtnl.ndmsg import ndmsg  # noqa: PLC0415
+
+    RouteMarshal.msg_map |= {rtnl.RTM_NEWNEIGH: ndmsg, rtnl.RTM_NEWRULE: fibmsg}
+    return ndmsg, fibmsg

@@ -10,6 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 
 @contextmanager
@@ -24,3 +25,20 @@ def without_running(package: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[package]
+
+
+@contextmanager
+def without_entities() -> Iterator[None]:
+    """Let modules that escape HTML be imported without the table of all of HTML's entities (a quarter of a megabyte),
+    which serves only unescaping; a later import of ``html`` has it as ever."""
+    if "html" in sys.modules:
+        yield
+        return
+    stand_in = ModuleType("html.entities")
+    stand_in.__dict__.update(html5={}, name2codepoint={}, codepoint2name={})
+    sys.modules["html.entities"] = stand_in
+    try:
+        yield
+    finally:
+        for name in ("html", "html.entities"):
+            sys.modules.pop(name, None)

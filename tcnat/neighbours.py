@@ -14,7 +14,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tcnat.codecs import rtnl
 from tcnat.layout import NEIGHBOUR, Family
@@ -33,8 +33,7 @@ _pack = NEIGHBOUR.codec(Family.IPV4).pack  # the same for both families
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """A device that faces a workload: its MTU and its MAC address."""
 
     mtu: int

@@ -14,7 +14,6 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tcnat.layout import Family
@@ -51,24 +50,13 @@ Chain = tuple[int, str, str]
 """Family (NFPROTO), table and name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hooked:
-    """A chain that forwarded packets pass, and that does something to them."""
-
-    table: str
-    chain: str
-
-    def __str__(self) -> str:
-        return f"table {self.table}, chain {self.chain}"
-
-
-def hooked(family: Family) -> list[Hooked]:
-    """The chains that packets of the family pass when the node forwards them, of those that have rules or another
-    policy than to accept. OSError where the kernel does not tell."""
+def hooked(family: Family) -> list[str]:
+    """The chains, in words, that packets of the family pass when the node forwards them, of those that have rules or
+    another policy than to accept. OSError where the kernel does not tell."""
     return [*_nftables(family), *_ip_tables(family)]
 
 
-def _nftables(family: Family) -> Iterator[Hooked]:
+def _nftables(family: Family) -> Iterator[str]:
     try:
         chains = {(proto, *named): told for proto, *named, told in _base_chains() if family in _NFPROTO.get(proto, ())}
         filled = set(_chains_with_rules()) if chains else set()
@@ -78,7 +66,7 @@ def _nftables(family: Family) -> Iterator[Hooked]:
         raise
     for key, accepts in sorted(chains.items()):
         if key in filled or not accepts:
-            yield Hooked(str(key[1]), str(key[2]))
+            yield f"table {key[1]}, chain {key[2]}"
 
 
 def _base_chains() -> Iterator[tuple[int, str, str, bool]]:
@@ -129,7 +117,7 @@ def _text(raw: bytes) -> str:
     return raw.rstrip(b"\0").decode(errors="replace")
 
 
-def _ip_tables(family: Family) -> Iterator[Hooked]:
+def _ip_tables(family: Family) -> Iterator[str]:
     try:
         names = Path("/proc/thread-self/net", _NAMES[family]).read_text().split()
     except FileNotFoundError:
@@ -139,7 +127,7 @@ def _ip_tables(family: Family) -> Iterator[Hooked]:
             yield from _of_table(family, name)
 
 
-def _of_table(family: Family, name: str) -> Iterator[Hooked]:
+def _of_table(family: Family, name: str) -> Iterator[str]:
     """The hooks of one table at which there are rules, or another policy than to accept."""
     domain, level = _LEVEL[family]
     asked = name.encode().ljust(32, b"\0")
@@ -154,7 +142,7 @@ def _of_table(family: Family, name: str) -> Iterator[Hooked]:
             (target,) = struct.unpack_from("=H", entries, last[hook] + _TARGET_OFFSET[family])
             (verdict,) = struct.unpack_from("=i", entries, last[hook] + target + _VERDICT_AT)
             if first[hook] != last[hook] or verdict != -_ACCEPT - 1:
-                yield Hooked(name, chain.upper())
+                yield f"table {name}, chain {chain.upper()}"
 
 
 def _getsockopt(asking: socket.socket, level: int, option: int, request: bytes) -> bytes:

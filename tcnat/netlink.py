@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from tcnat.codecs import RouteMarshal, codes, fibmsg, ifaddrmsg, ifinfmsg, ndmsg, rtmsg, rtnl, tcmsg
+from tcnat.codecs import RouteMarshal, codes, ifaddrmsg, ifinfmsg, neighbours_and_rules, rtmsg, rtnl, tcmsg
 from tcnat.layout import Family
 from tcnat.links import Address, Filter, Hook, Link, Neighbour, NetlinkFailure, Qdisc
 from tcnat.messages import (
@@ -83,6 +83,8 @@ class Netlink:
 
     def neighbours(self) -> list[Neighbour]:
         """Every neighbour, of both families, whose link-layer address is known."""
+        ndmsg, _ = neighbours_and_rules()
+        self._marshal = RouteMarshal()
         found = (neighbour_of(m) for m in self._listing("neighbours", rtnl.RTM_GETNEIGH, ndmsg()))
         return [neighbour for neighbour in found if neighbour]
 
@@ -105,6 +107,8 @@ class Netlink:
 
     def rule_priorities(self, family: Family) -> list[int]:
         """The priorities of the routing rules (ip-rule(8))."""
+        _, fibmsg = neighbours_and_rules()
+        self._marshal = RouteMarshal()
         message = fibmsg()
         message["family"] = _FAMILIES[family.address_size]
         rules = self._listing("routing rules", rtnl.RTM_GETRULE, message)

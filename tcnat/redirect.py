@@ -14,7 +14,6 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from tcnat import netfilter
 from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
 from tcnat.filters import ARPHRD_ETHER
@@ -85,6 +84,8 @@ def _routing_rules(family: Family, netlink: Netlink) -> str:
 
 
 def _netfilter(family: Family) -> str:
+    from tcnat import netfilter  # noqa: PLC0415  (not needed where something else hinders)
+
     try:
         found = netfilter.hooked(family)
     except OSError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from tcnat.bpf import BpfError
+from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
 from tcnat.filters import Role
 from tcnat.handover import Handover
@@ -14,7 +15,27 @@ from tcnat.links import Address, Link
 from tcnat.metrics import Metrics
 from tcnat.netlink import Netlink
 from tcnat.nodemaps import NodeMaps
-from tcnat.redirect import Redirector
+
+if TYPE_CHECKING:
+    from tcnat.redirect import Redirector
+
+
+class NoRedirector:
+    """In the place of :class:`tcnat.redirect.Redirector` where no workloads are served: nothing is handed on."""
+
+    def __init__(self, maps: Iterable[Mapping[str, Map]]) -> None:
+        for each in maps:
+            each["redirect_until"].update(bytes(4), bytes(4))
+
+    def look_anew(self, workloads: Iterable[Link], shared: Iterable[str], /) -> None:
+        """Nothing to look at."""
+
+    def follow(self) -> None:
+        """Nothing to follow."""
+
+    def stop(self) -> None:
+        """Nothing was begun."""
+
 
 OVERLAYS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "gretap", "ip6gre", "wireguard", "tun"})
 """Kinds of devices behind which other nodes' pods may be."""
@@ -26,7 +47,11 @@ class Served:
     """See :class:`tcnat.loop.Devices`."""
 
     def __init__(
-        self, devices: Handover, metrics: Metrics, nodes: Mapping[Family, NodeMaps], redirector: Redirector
+        self,
+        devices: Handover,
+        metrics: Metrics,
+        nodes: Mapping[Family, NodeMaps],
+        redirector: Redirector | NoRedirector,
     ) -> None:
         self._devices = devices
         self._redirector = redirector

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 from tcnat.errors import TcnatError
+from tcnat.lean import without_entities
 from tcnat.values import Address
+
+with without_entities():
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PATIENCE = 10
 """Seconds that a client may take to send its request."""

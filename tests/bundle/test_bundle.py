@@ -26,8 +26,9 @@ from tests.lab.versions import Installed
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-PACKED, RESIDENT = 10_000_000, 32 * 1024
-"""At most so many bytes, packed, and so many KiB of memory with 10 Services."""
+PACKED, RESIDENT = 10_000_000, 33 * 1024
+"""At most so many bytes, packed, and so many KiB of memory with 10 Services that came one by one, and once it has been
+asked for its metrics. (The mark is 32 MB after a start with 10 Services, which is for the bench to measure.)"""
 
 
 @pytest.fixture(scope="module")
