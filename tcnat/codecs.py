@@ -40,11 +40,14 @@ class RouteMarshal(Marshal):  # type: ignore[misc]  # pyroute2 has no types
     }
 
 
-def neighbours_and_rules() -> tuple[Any, Any]:
-    """The message classes ndmsg and fibmsg, which whoever serves no workloads does without."""
+def neighbours_and_rules() -> tuple[type[RouteMarshal], Any, Any]:
+    """What whoever serves no workloads does without: a marshal that knows neighbours and routing rules, too, and their
+    message classes, ndmsg and fibmsg."""
     with without_running("pyroute2"):
         from pyroute2.netlink.rtnl.fibmsg import fibmsg  # noqa: PLC0415
         from pyroute2.netlink.rtnl.ndmsg import ndmsg  # noqa: PLC0415
 
-    RouteMarshal.msg_map |= {rtnl.RTM_NEWNEIGH: ndmsg, rtnl.RTM_NEWRULE: fibmsg}
-    return ndmsg, fibmsg
+    class RoutingMarshal(RouteMarshal):
+        msg_map = RouteMarshal.msg_map | {rtnl.RTM_NEWNEIGH: ndmsg, rtnl.RTM_NEWRULE: fibmsg}
+
+    return RoutingMarshal, ndmsg, fibmsg

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from tcnat.codecs import codes
 from tcnat.layout import Family
+from tcnat.prepared import error_in, split
 
 _NETLINK_NETFILTER = 12
 _NFT = 10 << 8
 """NFNL_SUBSYS_NFTABLES, as the upper byte of a message's type."""
 _NEW_CHAIN, _GET_CHAIN, _NEW_RULE, _GET_RULE = 3, 4, 6, 7
-_REQUEST, _DUMP, _DONE, _ERROR = 1, 0x300, 3, 2
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
 _RULE_TABLE, _RULE_CHAIN = 1, 2
 _HOOK_NUMBER = 1
@@ -88,22 +89,17 @@ def _listing(ask: int, answer: int) -> Iterator[tuple[int, dict[int, bytes]]]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asking:
         asking.settimeout(_TIMEOUT)
         size = _HEADER.size + _FAMILY_HEADER.size
-        asking.send(_HEADER.pack(size, _NFT | ask, _REQUEST | _DUMP, 1, 0) + _FAMILY_HEADER.pack(0, 0, 0))
+        asking.send(
+            _HEADER.pack(size, _NFT | ask, codes.NLM_F_REQUEST | codes.NLM_F_DUMP, 1, 0) + _FAMILY_HEADER.pack(0, 0, 0)
+        )
         while True:
-            for type, message in _messages(asking.recv(_ROOM)):
-                if type == _DONE:
+            for type, _, message in split(asking.recv(_ROOM)):
+                if type == codes.NLMSG_DONE:
                     return
-                if type == _ERROR:
-                    raise OSError(-struct.unpack_from("=i", message)[0], "nftables cannot be listed")
+                if type == codes.NLMSG_ERROR:
+                    raise OSError(error_in(message), "nftables cannot be listed")
                 if type == _NFT | answer:
-                    yield message[0], dict(_attributes(message[_FAMILY_HEADER.size :]))
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _HEADER.size:
-        length, type, *_ = _HEADER.unpack_from(data)
-        yield type, data[_HEADER.size : length]
-        data = data[(length + 3) & ~3 :]
+                    yield message[_HEADER.size], dict(_attributes(message[size:]))
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -17,9 +17,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from tcnat.codecs import RouteMarshal, codes, ifaddrmsg, ifinfmsg, neighbours_and_rules, rtmsg, rtnl, tcmsg
-from tcnat.layout import Family
-from tcnat.links import Address, Filter, Hook, Link, Neighbour, NetlinkFailure, Qdisc
+from tcnat.codecs import RouteMarshal, codes, ifaddrmsg, ifinfmsg, rtnl, tcmsg
+from tcnat.links import Address, Filter, Hook, Link, NetlinkFailure, Qdisc
 from tcnat.messages import (
     IFF_UP,
     address_of,
@@ -28,7 +27,6 @@ from tcnat.messages import (
     filter_message,
     filter_of,
     link_of,
-    neighbour_of,
     number,
     tc_message,
 )
@@ -41,9 +39,7 @@ DUMP_TRIES = 5
 """How often a listing is asked for again that the kernel says changed under its hands."""
 RECEIVE = 1 << 17
 """Bytes that one message from the kernel may have."""
-_SIOCGIFINDEX, _SIOCGIFMTU, _SIOCGIFHWADDR = 0x8933, 0x8921, 0x8927
-_RTN_UNICAST = 1
-_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
+_SIOCGIFINDEX = 0x8933
 
 
 class Netlink:
@@ -80,47 +76,6 @@ class Netlink:
     def addresses(self) -> list[Address]:
         """Every address of every device, in the order in which the kernel prefers them."""
         return [address_of(m) for m in self._listing("addresses", rtnl.RTM_GETADDR, ifaddrmsg())]
-
-    def neighbours(self) -> list[Neighbour]:
-        """Every neighbour, of both families, whose link-layer address is known."""
-        ndmsg, _ = neighbours_and_rules()
-        self._marshal = RouteMarshal()
-        found = (neighbour_of(m) for m in self._listing("neighbours", rtnl.RTM_GETNEIGH, ndmsg()))
-        return [neighbour for neighbour in found if neighbour]
-
-    def leads_straight_to(self, address: bytes) -> int:
-        """The index of the device behind which the node's routes have an address as a neighbour; 0 if it is reached by
-        a gateway, is the node's own, or is not reached at all."""
-        message = rtmsg()
-        message["family"] = _FAMILIES[len(address)]
-        message["dst_len"] = 8 * len(address)
-        message["attrs"] = [("RTA_DST", socket.inet_ntop(message["family"], address))]
-        try:
-            (route, *_) = self._request(f"route to {message['attrs'][0][1]}", rtnl.RTM_GETROUTE, 0, message)
-        except NetlinkFailure as error:
-            if error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}:
-                return 0
-            raise
-        if route["type"] != _RTN_UNICAST or route.get_attr("RTA_GATEWAY") or route.get_attr("RTA_VIA"):
-            return 0
-        return int(route.get_attr("RTA_OIF") or 0)
-
-    def rule_priorities(self, family: Family) -> list[int]:
-        """The priorities of the routing rules (ip-rule(8))."""
-        _, fibmsg = neighbours_and_rules()
-        self._marshal = RouteMarshal()
-        message = fibmsg()
-        message["family"] = _FAMILIES[family.address_size]
-        rules = self._listing("routing rules", rtnl.RTM_GETRULE, message)
-        return [rule.get_attr("FRA_PRIORITY") or 0 for rule in rules]
-
-    def mtu_of(self, name: str) -> int:
-        """The MTU of the device of that name; 0 if there is none."""
-        return int(struct.unpack_from("=16si", self._ask_by_name(_SIOCGIFMTU, name))[1])
-
-    def mac_of(self, name: str) -> bytes:
-        """The link-layer address of the Ethernet device of that name; of another, or of none: zeros."""
-        return bytes(struct.unpack_from("=16sH6s", self._ask_by_name(_SIOCGIFHWADDR, name))[2])
 
     def _ask_by_name(self, request: int, name: str) -> bytes:
         """An answer about a device without a message: struct ifreq (netdevice(7)); zeros if there is none."""

@@ -7,7 +7,6 @@ resync. docs/operations.md tells what an operator has to know.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -21,7 +20,7 @@ from tcnat.layout import Family, number_bytes
 from tcnat.links import Link, NetlinkFailure
 from tcnat.mapset import MapSet
 from tcnat.neighbours import NeighbourWatcher, Workload, reached
-from tcnat.netlink import Netlink
+from tcnat.routing import Routing
 
 VALID = 30
 """Seconds that a permission lasts: three times what passes until the next at most."""
@@ -47,7 +46,7 @@ class RedirectChoice(StrEnum):
 def hindrance(
     choice: RedirectChoice,
     family: Family,
-    netlink: Netlink,
+    netlink: Routing,
     shared: Iterable[str] = (),
     sysctls: Path = Path("/proc/sys/net"),
 ) -> str:
@@ -75,7 +74,7 @@ def _later_filters(shared: Iterable[str]) -> str:
     return f"filters of others come behind tcnat's on {names}" if names else ""
 
 
-def _routing_rules(family: Family, netlink: Netlink) -> str:
+def _routing_rules(family: Family, netlink: Routing) -> str:
     try:
         more = sorted(set(netlink.rule_priorities(family)) - _PLAIN_RULES)
     except NetlinkFailure as error:
@@ -114,7 +113,7 @@ class Redirector:
         self._reached = {family: MapSet(each["neighbours"], _NO_ROOM) for family, each in maps.items()}
         self._watcher = NeighbourWatcher(post)
         self._watching = False
-        self._netlink: Netlink | None = None
+        self._netlink: Routing | None = None
         self._workloads: dict[int, Workload] = {}
         self._hindrances: dict[Family, str] = {}
         self._failure = ""
@@ -144,7 +143,7 @@ class Redirector:
             self._allow({})
 
     def _look(self, links: list[Link], shared: list[str]) -> None:
-        netlink = self._netlink = self._netlink or Netlink()
+        netlink = self._netlink = self._netlink or Routing()
         self._workloads = {
             link.index: Workload(netlink.mtu_of(link.name), netlink.mac_of(link.name))
             for link in links
@@ -165,8 +164,7 @@ class Redirector:
     def _follow(self) -> None:
         netlink = self._netlink
         assert netlink is not None
-        leads = functools.cache(netlink.leads_straight_to)
-        self._tell(reached(netlink.neighbours(), self._workloads, leads))
+        self._tell(reached(netlink.neighbours(), self._workloads, netlink.leads_straight_to))
 
     def _tell(self, entries: Mapping[bytes, bytes]) -> None:
         """Who is reached how, and then for how long that holds."""

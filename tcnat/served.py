@@ -85,13 +85,16 @@ class Served:
             work()
         finally:
             self._count()
-            facing = [link for link, role in self._devices.keeper.served.values() if role is Role.NETWORK]
+            facing = self._links(Role.NETWORK)
             if anew or facing != self._facing:
                 self._tell(facing)
-            workloads = [link for link, role in self._devices.keeper.served.values() if role is Role.WORKLOAD]
+            workloads = self._links(Role.WORKLOAD)
             if anew or workloads != self._workloads:
                 self._workloads = workloads
                 self._redirector.look_anew(workloads, self._devices.keeper.shared)
+
+    def _links(self, role: Role) -> list[Link]:
+        return [link for link, own in self._devices.keeper.served.values() if own is role]
 
     def _count(self) -> None:
         keeper = self._devices.keeper
