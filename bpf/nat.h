@@ -91,6 +91,14 @@ inline_always int translate_next(struct __sk_buff *skb, struct packet *p, struct
     return drop(skb, p, REASON_REWRITE_FAILED);
 }
 
+/* The way out for a packet of a flow that rests. */
+inline_always int translate_resting(struct __sk_buff *skb, struct packet *p, struct flow *f)
+{
+    if (p->key.protocol == PROTOCOL_TCP)
+        note_ack(p, f);
+    return translate_next(skb, p, f, TAIL_EGRESS_REWRITE);
+}
+
 /* The way out for a later fragment whose first one has been seen: it goes where that went. */
 inline_always int translate_later(struct __sk_buff *skb, struct packet *p, struct fragment *first, int at_client)
 {

@@ -100,9 +100,9 @@ int tc_egress(struct __sk_buff *skb)
             go_on(skb, &p, TAIL_EGRESS_NEW);
             goto open;
         }
-        if (p.key.protocol == PROTOCOL_TCP || !rests(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
+        if (!rests(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
             goto open;
-        return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
+        return translate_resting(skb, &p, f);
     }
     if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
         goto open;
@@ -110,9 +110,7 @@ int tc_egress(struct __sk_buff *skb)
     if (hands_on(skb, &p)) {
         if (!rests(&to, &p))
             goto open;
-        if (p.key.protocol == PROTOCOL_TCP)
-            note_ack(&p, f);
-        return translate_next(skb, &p, &to, TAIL_EGRESS_REWRITE);
+        return translate_resting(skb, &p, f);
     }
     if (!rests(&to, &p)) {
         other_key(&reply, &to, p.key.protocol, REPLY);
@@ -182,11 +180,8 @@ int egress_open(struct __sk_buff *skb)
     f = find_flow(&p.key, &p, &fresh);
     if (!svc || !f || !keeps(f, &p, svc))
         goto anew;
-    if (rests(f, &p) && !is_for_another(&p, f)) {
-        if (p.key.protocol == PROTOCOL_TCP)
-            note_ack(&p, f);
-        return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
-    }
+    if (rests(f, &p) && !is_for_another(&p, f))
+        return translate_resting(skb, &p, f);
     other_key(&reply, f, p.key.protocol, REPLY);
     await_again(&p, f, &reply);
     find_devices(skb, &p, f, &by);
@@ -259,14 +254,11 @@ int egress_answer(struct __sk_buff *skb)
         p.key.direction = FORWARD;
         return miss(skb, &p, s);
     }
-    if (rests(f, &p)) {
-        if (p.key.protocol == PROTOCOL_TCP)
-            note_ack(&p, f);
-    } else {
-        other_key(&forward, f, p.key.protocol, FORWARD);
-        await_again(&p, f, &p.key);
-        follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
-    }
+    if (rests(f, &p))
+        return translate_resting(skb, &p, f);
+    other_key(&forward, f, p.key.protocol, FORWARD);
+    await_again(&p, f, &p.key);
+    follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
 }
 
