@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -87,14 +88,16 @@ class NeighbourWatcher:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
+        due = time.monotonic() + PERIOD
         while True:
-            ready = [fd for fd, _ in poll.poll(PERIOD * 1000)]
+            ready = [fd for fd, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)]
             if self._wake_read in ready:
                 return
-            if not ready:
+            concerned = bool(ready) and self._concerned()
+            if concerned or time.monotonic() >= due:
                 self._post()
-            elif self._concerned():
-                self._post()
+                due = time.monotonic() + PERIOD
+            if concerned:
                 select.select([self._wake_read], [], [], PAUSE)
 
     def _concerned(self) -> bool:
