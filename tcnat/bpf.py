@@ -140,6 +140,12 @@ class _TestRun(ctypes.Structure):
         ("data_out", ctypes.c_uint64),
         ("repeat", ctypes.c_uint32),
         ("duration", ctypes.c_uint32),
+        ("context_size_in", ctypes.c_uint32),
+        ("context_size_out", ctypes.c_uint32),
+        ("context_in", ctypes.c_uint64),
+        ("context_out", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
     )
 
 
@@ -472,15 +478,17 @@ class Program:
         """The program pinned at ``path``."""
         return cls(_open_pin(path), name)
 
-    def test_run(self, frame: bytes, repeat: int = 1) -> TestRun:
-        """Run the program over a frame (BPF_PROG_TEST_RUN, 4.12); BpfError where the kernel cannot."""
+    def test_run(self, frame: bytes, repeat: int = 1, flags: int = 0) -> TestRun:
+        """Run the program over a frame (BPF_PROG_TEST_RUN, 4.12); BpfError where the kernel cannot. ``flags``:
+        BPF_F_TEST_*, for kernels that know them."""
         room = len(frame) + 512
         if len(self._out) < room:
             self._out = ctypes.create_string_buffer(max(room, 4096))
             self._run.data_out = ctypes.addressof(self._out)
         run = self._run
         run.size_in, run.size_out, run.data_in, run.repeat = len(frame), len(self._out), frame, repeat
-        result = _call(Command.PROG_TEST_RUN, run)
+        run.flags = flags
+        result = _call(Command.PROG_TEST_RUN, run, None if flags else _TestRun.context_size_in.offset)
         if result < 0:
             raise _failure(f"program {self.name}: test run", -result)
         return TestRun(run.retval, ctypes.string_at(self._out, run.size_out), run.duration)

@@ -4,12 +4,11 @@ takes for damaged. From Linux 6.17 on, BPF_PROG_TEST_RUN makes such packets and 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 
 import pytest
 
-from tcnat.bpf import Command, Program
+from tcnat.bpf import BpfError, Program
 from tests.packets.harness import Harness
 from tests.packets.runner import Run, TestRunRunner, Verdict
 from tests.packets.table import Step
@@ -21,51 +20,20 @@ pytestmark = pytest.mark.root
 
 CHECKSUM_COMPLETE = 1 << 2
 """BPF_F_TEST_SKB_CHECKSUM_COMPLETE."""
-SYSCALL = 321
-
-
-class Attributes(ctypes.Structure):
-    """What BPF_PROG_TEST_RUN is told, with its flags (include/uapi/linux/bpf.h)."""
-
-    _fields_ = (
-        ("fd", ctypes.c_uint32),
-        ("retval", ctypes.c_int32),
-        ("size_in", ctypes.c_uint32),
-        ("size_out", ctypes.c_uint32),
-        ("data_in", ctypes.c_char_p),
-        ("data_out", ctypes.c_void_p),
-        ("repeat", ctypes.c_uint32),
-        ("duration", ctypes.c_uint32),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_uint64),
-        ("ctx_out", ctypes.c_uint64),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-    )
 
 
 class CompleteRunner(TestRunRunner):
-    """Runs packets whose whole sum is known; OSError (EBADMSG) where it is wrong afterwards."""
+    """Runs packets whose whole sum is known; BpfError (EBADMSG) where it is wrong afterwards."""
 
     def _run(self, program: Program, frame: bytes) -> Run:
-        out = ctypes.create_string_buffer(4096)
-        run = Attributes(
-            fd=program.fd,
-            size_in=len(frame),
-            size_out=len(out),
-            data_in=frame,
-            data_out=ctypes.addressof(out),
-            flags=CHECKSUM_COMPLETE,
-        )
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syscall(SYSCALL, Command.PROG_TEST_RUN, ctypes.byref(run), ctypes.sizeof(run)) < 0:
-            number = ctypes.get_errno()
-            if number == errno.EINVAL:
+        try:
+            done = program.test_run(frame, flags=CHECKSUM_COMPLETE)
+        except BpfError as error:
+            if error.errno == errno.EINVAL:
                 pytest.skip("BPF_PROG_TEST_RUN makes no such packets in this kernel")
-            raise OSError(number, "test run")
-        verdict = Verdict(run.retval)
-        return Run(verdict, None if verdict is Verdict.DROP else out.raw[: run.size_out])
+            raise
+        verdict = Verdict(done.verdict)
+        return Run(verdict, None if verdict is Verdict.DROP else done.frame)
 
 
 @pytest.fixture
