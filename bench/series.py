@@ -5,7 +5,6 @@ made. Runs of one round stand at one index, so that ratios are those of runs mad
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,11 +46,6 @@ class Series:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Series:
-        """From JSON. KeyError, TypeError where it is something else."""
-        return cls(**{**values, "runs": tuple(values["runs"]), "cpu": tuple(values["cpu"])})
 
 
 def ratios(series: Series, other: Series) -> tuple[float, ...]:

@@ -6,7 +6,6 @@ Source: rtnetlink(7), include/uapi/linux/neighbour.h.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import select
 import socket
@@ -30,8 +29,6 @@ PAUSE = 0.1
 _DEVICE_AT = 20
 """Where an RTM_NEWNEIGH message has the device's index: behind nlmsghdr, family and padding."""
 _pack = NEIGHBOUR.codec(Family.IPV4).pack  # the same for both families
-
-log = logging.getLogger(__name__)
 
 
 class Workload(NamedTuple):

@@ -16,7 +16,7 @@ import msgspec
 from tcnat.bpf import Map, Program, TestRun, raise_memlock
 from tcnat.bytecode import ProgramCode, source_directory
 from tcnat.compiler import compile_entry
-from tcnat.layout import MAPS, Family, MapType
+from tcnat.layout import MAPS, Family, MapType, number_bytes
 from tcnat.loader import Loaded, load_private
 
 SOURCE = Path(__file__).with_name("packets.c")
@@ -64,7 +64,7 @@ class Driver:
     def __init__(self, rig: Rig, name: str, tested: Program, course: Course) -> None:
         self._course = Map.create(MapType.ARRAY, 4, len(course.packed(rig.family)), 1, name=COURSE)
         self._tested = Map.create(MapType.PROG_ARRAY, 4, 4, 1, name=TESTED)
-        self._tested.update(bytes(4), tested.fd.to_bytes(4, sys.byteorder))
+        self._tested.update(bytes(4), number_bytes(tested.fd))
         self._packed = course.packed(rig.family)
         self.begin_again()
         self._program = rig.load(name, {COURSE: self._course, TESTED: self._tested})
