@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tcnat.codecs import codes
 from tcnat.layout import Family
-from tcnat.prepared import error_in, split
+from tcnat.listing import listing
 
 _NETLINK_NETFILTER = 12
 _NFT = 10 << 8
@@ -27,7 +26,6 @@ _NEW_CHAIN, _GET_CHAIN, _NEW_RULE, _GET_RULE = 3, 4, 6, 7
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
 _RULE_TABLE, _RULE_CHAIN = 1, 2
 _HOOK_NUMBER = 1
-_HEADER = struct.Struct("=IHHII")
 _FAMILY_HEADER = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF
@@ -36,8 +34,6 @@ _NFPROTO = {1: tuple(Family), 2: (Family.IPV4,), 10: (Family.IPV6,)}
 _HOOKS = {0: "prerouting", 2: "forward", 4: "postrouting", 5: "ingress"}
 """What a forwarded packet passes."""
 _ACCEPT = 1
-_TIMEOUT = 5.0
-_ROOM = 1 << 16
 
 _GET_INFO, _GET_ENTRIES = 64, 65
 _INFO = struct.Struct("=32sI5I5III")
@@ -86,20 +82,9 @@ def _chains_with_rules() -> Iterator[Chain]:
 
 def _listing(ask: int, answer: int) -> Iterator[tuple[int, dict[int, bytes]]]:
     """The messages of a listing: family and attributes of each."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asking:
-        asking.settimeout(_TIMEOUT)
-        size = _HEADER.size + _FAMILY_HEADER.size
-        asking.send(
-            _HEADER.pack(size, _NFT | ask, codes.NLM_F_REQUEST | codes.NLM_F_DUMP, 1, 0) + _FAMILY_HEADER.pack(0, 0, 0)
-        )
-        while True:
-            for type, _, message in split(asking.recv(_ROOM)):
-                if type == codes.NLMSG_DONE:
-                    return
-                if type == codes.NLMSG_ERROR:
-                    raise OSError(error_in(message), "nftables cannot be listed")
-                if type == _NFT | answer:
-                    yield message[_HEADER.size], dict(_attributes(message[size:]))
+    for type, message in listing(_NETLINK_NETFILTER, _NFT | ask, _FAMILY_HEADER.pack(0, 0, 0)):
+        if type == _NFT | answer:
+            yield message[0], dict(_attributes(message[_FAMILY_HEADER.size :]))
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

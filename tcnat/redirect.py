@@ -1,8 +1,8 @@
 """Whether packets from one workload of this node to another are handed straight to the other's device.
 
 That spares them the node's IP stack, and with it everything in there that might have a say: netfilter's rules, routing
-rules, filters that come later on the same device. ``auto`` therefore looks for all of these first, and again at each
-resync. docs/operations.md tells what an operator has to know.
+rules, IPsec policies, filters that come later on the same device. ``auto`` therefore looks for all of these first, and
+again at each resync. docs/operations.md tells what an operator has to know.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def hindrance(
         lambda: _later_filters(shared),
         lambda: _routing_rules(family, netlink),
         lambda: _netfilter(family),
+        lambda: _ipsec(family),
     )
     return next(filter(None, (probe() for probe in probes)), "")
 
@@ -90,6 +91,16 @@ def _netfilter(family: Family) -> str:
     except OSError as error:
         return f"netfilter's rules cannot be read: {error.strerror}"
     return f"netfilter sees forwarded packets: {found[0]}" if found else ""
+
+
+def _ipsec(family: Family) -> str:
+    from tcnat import ipsec  # noqa: PLC0415  (as above)
+
+    try:
+        found = ipsec.policies(family)
+    except OSError as error:
+        return f"IPsec policies cannot be read: {error.strerror}"
+    return f"there are IPsec policies (ip xfrm policy), direction {found[0]}" if found else ""
 
 
 class Redirector:
