@@ -1,5 +1,5 @@
-"""The agent on a real API server with many Services, and kube-proxy 1.20 on the same: first programming, memory, idle
-and busy CPU time, and how soon one endpoint's change is in force.
+"""The agent on a real API server with many Services: first programming, memory, idle and busy CPU time, and how soon
+one endpoint's change is in force. :mod:`bench.peers.control` has the same of kube-proxy, side by side with tcnat.
 """
 
 from __future__ import annotations
@@ -10,35 +10,29 @@ import time
 
 from tests.cluster import binaries
 from tests.cluster.apiserver import ApiServer
-from tests.cluster.kubeproxy import NODE, KubeProxy
-from tests.cluster.objects import node
 from tests.lab.lab import Lab
 
 from .agent import LONE, SETTLE, following, lost, until_in_maps
 from .apiwriter import ENDPOINTS, NETWORK, Writer, changed_slice, fill
 from .figures import Figure
-from .processes import cpu_seconds, cpu_share, resident, waiting_seconds
+from .processes import cpu_seconds, cpu_share, waiting_seconds
 
 SERVICES = 5000
-CHANGES, PROXY_CHANGES = 50, 3
+CHANGES = 50
 IDLE_SECONDS, BUSY_SECONDS, BUSY_RATE, BUSY_THREADS = 20, 30, 100, 4
-PROXY_PATIENCE = 600.0
 _SIZE = f"{SERVICES:,} x {ENDPOINTS}"
 
 
 def figures(runs: int) -> list[Figure]:
-    """All of them; some five minutes with 5 runs."""
+    """All of them; some four minutes with 5 runs."""
     with Lab(backends=0) as lab:
         host = lab.add_host("apiserver")
         server = ApiServer(lab, host, binaries.found(), services=f"{NETWORK},fd96::/112")
         fill(host, SERVICES)
-        writer = Writer(server)
-        ours = _tcnat(lab, server, writer, runs)
-        theirs = _kube_proxy(lab, server, writer)
-    return [*ours, *theirs]
+        return _measured(lab, server, Writer(server), runs)
 
 
-def _tcnat(lab: Lab, server: ApiServer, writer: Writer, runs: int) -> list[Figure]:
+def _measured(lab: Lab, server: ApiServer, writer: Writer, runs: int) -> list[Figure]:
     source = ("--kubeconfig", str(server.kubeconfig))
     seconds, cpu, waited, memory = [], [], [], []
     for _ in range(runs):
@@ -113,35 +107,3 @@ def _storm(writer: Writer) -> dict[int, int]:
     for thread in threads:
         thread.join()
     return last
-
-
-def _kube_proxy(lab: Lab, server: ApiServer, writer: Writer) -> list[Figure]:
-    server.apply(node(NODE))
-    host = lab.add_host("proxied")
-    began = time.time()
-    proxy = KubeProxy(
-        lab, host, server, binaries.found(), dual_stack=False, legacy=True, min_sync_period="1s", wait=PROXY_PATIENCE
-    )
-    first = proxy.last_sync() - began
-    time.sleep(SETTLE)
-    memory = resident(proxy.program.pid)
-    with cpu_share(proxy.program.pid) as idle:
-        time.sleep(IDLE_SECONDS)
-    taken = []
-    for at in range(PROXY_CHANGES):
-        changed = time.time()
-        _write(writer, 1 + at, 9000 + at)
-        proxy.wait_for_sync(changed, PROXY_PATIENCE)
-        taken.append((proxy.last_sync() - changed) * 1000)
-        time.sleep(LONE)
-    with cpu_share(proxy.program.pid) as busy:
-        _storm(writer)
-    proxy.program.stop()
-    name = f"kube-proxy 1.20 (iptables-legacy), {_SIZE}: "
-    return [
-        Figure(f"{name}start to the rules", "s", (first,)),
-        Figure(f"{name}resident memory", "MB", (memory,)),
-        Figure(f"{name}CPU, idle", "% core", (idle.percent,)),
-        Figure(f"{name}API server's write to the rules", "ms", tuple(taken)),
-        Figure(f"{name}CPU at {BUSY_RATE} changes/s", "% core", (busy.percent,)),
-    ]
