@@ -119,7 +119,8 @@ def _stroke(each: Look) -> dict[str, Any]:
 
 
 def name_ends(axes: Axes, ends: Mapping[str, tuple[int, Spread]], limit: bool) -> None:
-    """Write peers' names with their last values right of where their lines end, none over another."""
+    """Write peers' names with their last values right of where their lines end, none over another; of a line that ends
+    early a little lower, as others go on there."""
     low, high = axes.get_ylim()
     apart = (high - low) / 11
     for services in sorted({services for services, _ in ends.values()}):
@@ -130,7 +131,7 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[int, Spread]], limit: bool) -
             here[NO_PROXY], words[NO_PROXY] = 1.0, NO_PROXY
         for peer, place in spread_out(here, apart).items():
             axes.annotate(
-                words[peer], (axes.get_xlim()[1] if last else services * 1.25, place), (6, 0),
+                words[peer], (axes.get_xlim()[1] if last else services * 1.25, place), (6, 0 if last else -9),
                 textcoords="offset points", va="center", annotation_clip=False,
                 fontweight="bold" if peer == OURS else "normal",
                 color=[0.65 * part for part in to_rgb(look(peer, ends).colour)],

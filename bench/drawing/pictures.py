@@ -55,7 +55,7 @@ def lines(
             legend(figure, peers, outcome.everyone)
         if lost:
             figure.text(0.008, 0.06 / height, lost, fontsize=8, color=PALE, va="bottom")
-        figure.tight_layout(rect=(0, foot / height, 1, 1 - head / height), pad=0.5, h_pad=1.6, w_pad=2.2)
+        figure.tight_layout(rect=(0.006, foot / height, 1, 1 - head / height), pad=0.5, h_pad=1.6, w_pad=2.2)
         return Picture(name, written(figure, name), alt, caption)
 
 

@@ -39,10 +39,10 @@ class ControlPlan:
 
 
 FULL = {
-    10: ControlPlan(5, 10),
-    1000: ControlPlan(3, 10, restarts=60),
-    5000: ControlPlan(3, 5),
-    50000: ControlPlan(1, 3),
+    10: ControlPlan(5, 5),
+    1000: ControlPlan(3, 5, restarts=60),
+    5000: ControlPlan(3, 3),
+    50000: ControlPlan(1, 1),
 }
 COMPARED = (NO_PROXY, TCNAT_NAME, NFTABLES, LEGACY, NFT)
 """Peers with a control plane of their own, and the limit."""
