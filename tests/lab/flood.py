@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import struct
+import time
 
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
@@ -14,6 +16,7 @@ from tcnat.layout import Family
 
 from .lab import Host
 
+_TRIES, _PAUSE = 5000, 0.001
 _SOURCES = {Family.IPV4: "198.18.0.0", Family.IPV6: "fd99::"}
 
 
@@ -36,7 +39,21 @@ def flood(host: Host, family: Family, destination: str, port: int, count: int) -
             struct.pack_into("!H", frame, tcp_sum, _mended(start[tcp_sum], number))
             if family is Family.IPV4:
                 struct.pack_into("!H", frame, ip_sum, _mended(start[ip_sum], number))
+            _send(sender, frame)
+
+
+def _send(sender: socket.socket, frame: bytes) -> None:
+    """Send it as soon as the kernel takes it: a veth device refuses frames while the queue behind it is full."""
+    for _ in range(_TRIES):
+        try:
             sender.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
+    raise TimeoutError(f"no room for a frame within {_TRIES * _PAUSE:g} s")
 
 
 def _mended(checksum: int, added: int) -> int:

@@ -198,7 +198,7 @@ def test_a_pod_that_goes_is_forgotten(auto: Stand, family: Family) -> None:
     wait_until(lambda: address not in auto.reached(family), "the pod to be forgotten")
 
 
-@pytest.mark.parametrize("own", [[]], indirect=True)
+@pytest.mark.parametrize("own", [["--redirect=auto"]], indirect=True)
 def test_an_agent_that_ends_takes_the_leave_back(own: Stand) -> None:
     own.settle(Family.IPV4)
     own.agent.stop()
@@ -206,7 +206,7 @@ def test_an_agent_that_ends_takes_the_leave_back(own: Stand) -> None:
     assert own.through_the_stack(Family.IPV4) > 0
 
 
-@pytest.mark.parametrize("own", [[]], indirect=True)
+@pytest.mark.parametrize("own", [["--redirect=auto"]], indirect=True)
 def test_an_agent_that_was_killed_has_given_leave_for_half_a_minute(own: Stand) -> None:
     own.settle(Family.IPV4)
     own.agent.stop(signal.SIGKILL)
@@ -214,7 +214,7 @@ def test_an_agent_that_was_killed_has_given_leave_for_half_a_minute(own: Stand) 
     own.talk(Family.IPV4)
 
 
-@pytest.mark.parametrize("own", [[]], indirect=True)
+@pytest.mark.parametrize("own", [["--redirect=auto"]], indirect=True)
 def test_a_pod_whose_link_takes_less_than_the_others_is_reached_by_the_stack(own: Stand) -> None:
     """Which can say so to whoever sends too much."""
     own.settle(Family.IPV4)
