@@ -6,12 +6,12 @@ Source: include/uapi/linux/xfrm.h.
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 from collections.abc import Iterator
 
 from tcnat.layout import Family
 from tcnat.listing import listing
+from tcnat.routing import SOCKET_FAMILY
 
 _NETLINK_XFRM = 6
 _NEW_POLICY, _GET_POLICY = 0x13, 0x15
@@ -20,14 +20,13 @@ _FAMILY = struct.Struct("=40xH")
 _DIRECTION_AT = 160
 _DIRECTIONS = {1: "out", 2: "fwd"}
 """Of policies that forwarded packets are held against; those of sockets have other numbers."""
-_AF = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
 
 def policies(family: Family) -> list[str]:
     """The directions, as ip-xfrm(8) names them, for which there are policies that a forwarded packet of the family may
     meet. OSError where the kernel does not tell."""
     try:
-        return sorted(set(_directions(_AF[family])))
+        return sorted(set(_directions(SOCKET_FAMILY[family.address_size])))
     except OSError as error:
         if error.errno == errno.EPROTONOSUPPORT:
             return []  # the kernel has no IPsec, or none that anybody has set up by netlink

@@ -86,21 +86,24 @@ def _routing_rules(family: Family, netlink: Routing) -> str:
 def _netfilter(family: Family) -> str:
     from tcnat import netfilter  # noqa: PLC0415  (not needed where something else hinders)
 
-    try:
-        found = netfilter.hooked(family)
-    except OSError as error:
-        return f"netfilter's rules cannot be read: {error.strerror}"
-    return f"netfilter sees forwarded packets: {found[0]}" if found else ""
+    return _first("netfilter's rules", lambda: netfilter.hooked(family), "netfilter sees forwarded packets:")
 
 
 def _ipsec(family: Family) -> str:
     from tcnat import ipsec  # noqa: PLC0415  (as above)
 
+    return _first(
+        "IPsec policies", lambda: ipsec.policies(family), "there are IPsec policies (ip xfrm policy), direction"
+    )
+
+
+def _first(what: str, look: Callable[[], list[str]], words: str) -> str:
+    """The first of what is found, behind ``words``; that it cannot be read, where the kernel does not tell."""
     try:
-        found = ipsec.policies(family)
+        found = look()
     except OSError as error:
-        return f"IPsec policies cannot be read: {error.strerror}"
-    return f"there are IPsec policies (ip xfrm policy), direction {found[0]}" if found else ""
+        return f"{what} cannot be read: {error.strerror}"
+    return f"{words} {found[0]}" if found else ""
 
 
 class Redirector:

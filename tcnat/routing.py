@@ -14,11 +14,13 @@ from tcnat.codecs import neighbours_and_rules, rtmsg, rtnl
 from tcnat.layout import Family
 from tcnat.links import Neighbour, NetlinkFailure
 from tcnat.messages import neighbour_of
+from tcnat.model import format_address
 from tcnat.netlink import Netlink
 
 _SIOCGIFMTU, _SIOCGIFHWADDR = 0x8921, 0x8927
 _RTN_UNICAST = 1
-_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
+SOCKET_FAMILY = {4: socket.AF_INET, 16: socket.AF_INET6}
+"""By the bytes of an address."""
 _Marshal, ndmsg, fibmsg = neighbours_and_rules()
 
 
@@ -37,12 +39,13 @@ class Routing(Netlink):
     def leads_straight_to(self, address: bytes) -> int:
         """The index of the device behind which the node's routes have an address as a neighbour; 0 if it is reached by
         a gateway, is the node's own, or is not reached at all."""
+        destination = format_address(address)
         message = rtmsg()
-        message["family"] = _FAMILIES[len(address)]
+        message["family"] = SOCKET_FAMILY[len(address)]
         message["dst_len"] = 8 * len(address)
-        message["attrs"] = [("RTA_DST", socket.inet_ntop(message["family"], address))]
+        message["attrs"] = [("RTA_DST", destination)]
         try:
-            (route, *_) = self._request(f"route to {message['attrs'][0][1]}", rtnl.RTM_GETROUTE, 0, message)
+            (route, *_) = self._request(f"route to {destination}", rtnl.RTM_GETROUTE, 0, message)
         except NetlinkFailure as error:
             if error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}:
                 return 0
@@ -54,7 +57,7 @@ class Routing(Netlink):
     def rule_priorities(self, family: Family) -> list[int]:
         """The priorities of the routing rules (ip-rule(8))."""
         message = fibmsg()
-        message["family"] = _FAMILIES[family.address_size]
+        message["family"] = SOCKET_FAMILY[family.address_size]
         rules = self._listing("routing rules", rtnl.RTM_GETRULE, message)
         return [rule.get_attr("FRA_PRIORITY") or 0 for rule in rules]
 

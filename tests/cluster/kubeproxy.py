@@ -74,10 +74,6 @@ class KubeProxy:
         found = self._metrics()
         return 0 < found["last"] >= found["queued"]
 
-    def wait_for_sync(self, since: float, timeout: float) -> None:
-        """Wait until it has heard of a change made at ``since``, and has written all its rules."""
-        self.program.wait_for(lambda: self._metrics()["queued"] > since and self.synced(), "kube-proxy's sync", timeout)
-
     def _metrics(self) -> dict[str, float]:
         """When it was last told of a change (``queued``), and when it last ended a sync (``last``)."""
         try:

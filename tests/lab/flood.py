@@ -6,7 +6,6 @@ import errno
 import json
 import socket
 import struct
-import time
 
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
@@ -14,9 +13,9 @@ from scapy.layers.l2 import Ether
 
 from tcnat.layout import Family
 
+from .commands import wait_until
 from .lab import Host
 
-_TRIES, _PAUSE = 5000, 0.001
 _SOURCES = {Family.IPV4: "198.18.0.0", Family.IPV6: "fd99::"}
 
 
@@ -39,21 +38,18 @@ def flood(host: Host, family: Family, destination: str, port: int, count: int) -
             struct.pack_into("!H", frame, tcp_sum, _mended(start[tcp_sum], number))
             if family is Family.IPV4:
                 struct.pack_into("!H", frame, ip_sum, _mended(start[ip_sum], number))
-            _send(sender, frame)
+            wait_until(lambda: _takes(sender, frame), "room for a frame", every=0.001)
 
 
-def _send(sender: socket.socket, frame: bytes) -> None:
-    """Send it as soon as the kernel takes it: a veth device refuses frames while the queue behind it is full."""
-    for _ in range(_TRIES):
-        try:
-            sender.send(frame)
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            time.sleep(_PAUSE)
-        else:
-            return
-    raise TimeoutError(f"no room for a frame within {_TRIES * _PAUSE:g} s")
+def _takes(sender: socket.socket, frame: bytes) -> bool:
+    """Send it, if the kernel takes it: a veth device refuses frames while the queue behind it is full."""
+    try:
+        sender.send(frame)
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+        return False
+    return True
 
 
 def _mended(checksum: int, added: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from tcnat.layout import Family
 from tcnat.loader import open_pinned
+from tcnat.model import format_address
 from tests.lab.agent import Agent
 from tests.lab.cluster import Cluster, cluster
 from tests.lab.cni import CNIS
@@ -63,7 +63,7 @@ class Stand:
     def reached(self, family: Family) -> set[str]:
         """The addresses that the programs hand packets to."""
         packed = open_pinned(self.agent.lab.pins)[family].maps["neighbours"].keys()
-        return {socket.inet_ntop(socket.AF_INET if len(each) == 4 else socket.AF_INET6, each) for each in packed}
+        return set(map(format_address, packed))
 
     def until(self, family: Family) -> int:
         """The second up to which they may."""
