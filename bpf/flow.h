@@ -127,17 +127,13 @@ inline_always int rst_is_acceptable(struct packet *p, struct flow *own, struct f
     return p->sequence - other->ack < RST_WINDOW;
 }
 
-/* The state after a packet's FIN, if it has one. */
+/* The state after a packet's FIN, if it has one. Behind OPEN, a state's lowest bit says that the client has closed, the
+ * next one that the backend has. */
 inline_always __u8 after_fin(__u8 state, struct packet *p)
 {
-    __u8 own = p->key.direction == FORWARD ? CLIENT_CLOSED : BACKEND_CLOSED;
-    __u8 other = p->key.direction == FORWARD ? BACKEND_CLOSED : CLIENT_CLOSED;
-
-    if (!(p->tcp_flags & TCP_FIN))
+    if (!(p->tcp_flags & TCP_FIN) || state < OPEN || state > CLOSING)
         return state;
-    if (state == OPEN)
-        return own;
-    return state == other ? CLOSING : state;
+    return OPEN + ((state - OPEN) | (1 << p->key.direction));
 }
 
 inline_always void note_ack(struct packet *p, struct flow *own)

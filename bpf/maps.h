@@ -11,6 +11,7 @@
 #include "packet.h"
 
 BPF_TABLE("hash", struct service_key, struct service, services, 1);
+BPF_TABLE("array", __u32, __u64, ports, 1);
 BPF_TABLE("array", __u32, __u32, slots, 1);
 BPF_TABLE("array", __u32, struct backend, backends, 1);
 BPF_TABLE("hash", struct flow_key, struct flow, flows, 1);

@@ -13,8 +13,14 @@
 /* Whether the flow changes anything; one straight to a backend mostly does not. */
 inline_always int changes(struct packet *p, struct flow *to)
 {
-    return !same_address(&p->key.source, &to->to_source) || !same_address(&p->key.destination, &to->to_destination) ||
-           p->key.source_port != to->to_source_port || p->key.destination_port != to->to_destination_port;
+    __u32 *old = (__u32 *)&p->key, *new = (__u32 *)to;
+    __u32 difference = 0;
+    int i;
+
+#pragma unroll
+    for (i = 0; i < 2 * ADDRESS_WORDS + 1; i++) /* addresses and ports stand alike in both */
+        difference |= old[i] ^ new[i];
+    return difference != 0;
 }
 
 /* Hand the packet to the client's side again; its MAC addresses swap, so that the client's device takes it. */
@@ -40,9 +46,11 @@ inline_always int send_back(struct __sk_buff *skb, struct packet *p, __u32 reaso
 /* What a rewrite of this packet is counted as. */
 inline_always __u32 rewrite_reason(struct packet *p)
 {
-    if (p->fragment == LATER_FRAGMENT)
-        return p->key.direction == FORWARD ? REASON_FRAGMENT_FORWARDED : REASON_FRAGMENT_REVERSED;
-    return p->key.direction == FORWARD ? REASON_FORWARDED : REASON_REVERSED;
+    _Static_assert(REASON_FORWARDED + REPLY == REASON_REVERSED, "counted by direction");
+    _Static_assert(REASON_FORWARDED + LATER_FRAGMENT == REASON_FRAGMENT_FORWARDED, "and by fragment");
+    _Static_assert(REASON_FRAGMENT_FORWARDED + REPLY == REASON_FRAGMENT_REVERSED, "and by both");
+
+    return REASON_FORWARDED + (p->fragment & LATER_FRAGMENT) + p->key.direction;
 }
 
 /* A rewritten packet goes straight to the workload that it is for. */
@@ -50,7 +58,7 @@ inline_always int hand_on(struct __sk_buff *skb, struct packet *p, struct neighb
 {
     __u32 reason = rewrite_reason(p);
 
-    if (address_to(skb, p, next) < 0)
+    if (bpf_skb_store_bytes(skb, 0, next->to, ETHERNET_ADDRESSES, 0) < 0)
         return drop(skb, p, REASON_REWRITE_FAILED);
     mark_rewritten(skb, p);
     count(reason, p->length);
@@ -73,12 +81,12 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
         remember_fragment(p, p->key.protocol);
     if (is_for_another(p, to))
         return untouched(skb, p);
-    if (rewrite(skb, p, to) < 0)
+    if (rewrite(skb, p, to, here) < 0)
         return drop(skb, p, REASON_REWRITE_FAILED);
     count_service(to->service, p->length, p->key.direction, p->new_flow);
     if (at_client && to->flags & FLOW_HAIRPIN)
         return send_back(skb, p, rewrite_reason(p));
-    if (here && has_hops(skb, p))
+    if (here)
         return hand_on(skb, p, next);
     return rewritten(skb, p, rewrite_reason(p));
 }

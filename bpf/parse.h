@@ -131,6 +131,7 @@ inline_always int parse_network(struct __sk_buff *skb, struct packet *p)
     p->key.source.word[0] = ip.addresses[0];
     p->key.destination.word[0] = ip.addresses[1];
     p->fragment_id = ip.id;
+    p->hops = *(__u16 *)&ip.ttl;
     p->ip_checksum = ip.checksum;
     fragment = swap16(ip.fragment);
     if (fragment & 0x1fff)
@@ -190,6 +191,7 @@ inline_always int parse_network(struct __sk_buff *skb, struct packet *p)
     p->transport = p->network + sizeof(ip);
     p->end = p->transport + payload;
     p->key.protocol = ip.next_header;
+    p->hops = *(__u16 *)&ip.next_header;
     __builtin_memcpy(&p->key.source, ip.addresses, 2 * sizeof(struct address));
     p->plain = !is_extension(ip.next_header);
     if (p->plain)
@@ -244,12 +246,14 @@ inline_always int parse_plain(struct __sk_buff *skb, struct packet *p, __u8 dire
     if (h.ip.version_ihl != 0x45 || h.ip.fragment & bpf_htons(0x3fff))
         return PARSED_RARE;
     p->key.protocol = h.ip.protocol;
+    p->hops = *(__u16 *)&h.ip.ttl;
     p->ip_checksum = h.ip.checksum;
 #else
     total = swap16(h.ip.payload_length) + sizeof(h.ip);
     if ((bpf_ntohl(h.ip.version_class_label) >> 28) != 6)
         return PARSED_RARE;
     p->key.protocol = h.ip.next_header;
+    p->hops = *(__u16 *)&h.ip.next_header;
 #endif
     if (total < sizeof(h.ip) || total > p->length - p->network)
         return PARSED_RARE;

@@ -8,20 +8,11 @@
 #define TCNAT_REDIRECT_H
 
 #include "types.h"
-#include "csum.h"
+#include "rewrite.h"
 #include "source.h"
 
 #define HOST_PACKET 0 /* skb->pkt_type: its MAC address is the device's own */
 #define ETHERNET_ADDRESSES 12
-
-/* How often a flow tells that its replies may be handed on, and a little more. */
-#define HANDED_ON_WITHIN 5 /* seconds */
-
-#if FAMILY == 4
-#define HOPS_OFFSET 8
-#else
-#define HOPS_OFFSET 7
-#endif
 
 /*
  * Up to which second packets like this one may be handed on; 0 for never. The agent says so, and says it again and
@@ -55,16 +46,20 @@ inline_always __u32 device_of(struct address *address)
     return n ? n->device : 0;
 }
 
-/*
- * Whether a packet that is turned into *to is handed on; *next is then how its destination is reached. Only what comes
- * by the device that the node's routes have for its source is: the rest may be forged, which is for the node to judge.
- */
+/* Whether a flow's packets are handed on if they come by this device: it is the one that the node's routes have for
+ * their source. The rest may be forged, which is for the node to judge. */
+inline_always int is_handed_on(struct __sk_buff *skb, struct flow *f)
+{
+    return f->device == skb->ifindex && !(f->flags & FLOW_HAIRPIN);
+}
+
+/* Whether a packet that is turned into *to is handed on; *next is then how its destination is reached. */
 inline_always int finds_next(struct __sk_buff *skb, struct packet *p, struct flow *to, struct neighbour *next)
 {
     struct address key = to->to_destination;
     struct neighbour *n;
 
-    if (to->device != skb->ifindex || !hands_on(skb, p))
+    if (!p->plain || !has_hops(p) || !is_handed_on(skb, to) || !hands_on(skb, p))
         return 0;
     n = neighbours.lookup(&key);
     if (!n)
@@ -87,38 +82,6 @@ inline_always void find_devices(struct __sk_buff *skb, struct packet *p, struct 
         return;
     found->forward = device_of(&p->key.source);
     found->reply = device_of(&f->to_destination);
-}
-
-/* The hops that the packet has left to go; the next one takes the last. */
-inline_always int has_hops(struct __sk_buff *skb, struct packet *p)
-{
-    __u8 hops;
-
-    return bpf_skb_load_bytes(skb, p->network + HOPS_OFFSET, &hops, sizeof(hops)) == 0 && hops > 1;
-}
-
-/* Make the frame one to the neighbour, a hop later. 0, or -1 where the kernel refuses. */
-inline_always int address_to(struct __sk_buff *skb, struct packet *p, struct neighbour *n)
-{
-#if FAMILY == 4
-    __u16 old, new; /* TTL and protocol: a word of the header's checksum */
-
-    if (bpf_skb_load_bytes(skb, p->network + HOPS_OFFSET, &old, sizeof(old)) < 0)
-        return -1;
-    new = old - bpf_htons(0x0100);
-    if (bpf_l3_csum_replace(skb, p->network + IPV4_CHECKSUM, old, new, sizeof(new)) < 0 ||
-        bpf_skb_store_bytes(skb, p->network + HOPS_OFFSET, &new, sizeof(new), 0) < 0)
-        return -1;
-#else
-    __u8 hops;
-
-    if (bpf_skb_load_bytes(skb, p->network + HOPS_OFFSET, &hops, sizeof(hops)) < 0)
-        return -1;
-    hops -= 1;
-    if (bpf_skb_store_bytes(skb, p->network + HOPS_OFFSET, &hops, sizeof(hops), BPF_F_RECOMPUTE_CSUM) < 0)
-        return -1;
-#endif
-    return bpf_skb_store_bytes(skb, 0, n->to, ETHERNET_ADDRESSES, 0);
 }
 
 #endif

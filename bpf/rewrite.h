@@ -7,31 +7,56 @@
 #include "packet.h"
 #include "csum.h"
 
-/* What changes in a plain packet, which stands there in one piece. */
+#if FAMILY == 4
+#define HOPS_OFFSET 8
+#define ONE_HOP bpf_htons(0x0100)
+#else
+#define HOPS_OFFSET 6
+#define ONE_HOP bpf_htons(0x0001)
+#endif
+
+/* What changes in a plain packet, which stands there in one piece; in IPv6 without the checksum. */
 struct changed {
 #if FAMILY == 4
-    __u16 pad;
+    __u16 hops;
     __u16 checksum;
+#else
+    __u16 pad;
+    __u16 hops;
 #endif
     struct addresses addresses;
     __u32 ports;
 };
 
-/* Put it in. The ports and the transport's checksum, which has been mended for them, cancel each other out in a
- * COMPLETE sum; so do IPv4's addresses and the checksum of its header. */
-inline_always int store_changed(struct __sk_buff *skb, struct packet *p, struct flow *to, __u32 difference)
+/* Whether the packet has hops left to go; the next one takes the last. */
+inline_always int has_hops(struct packet *p)
+{
+    return bpf_ntohs(p->hops) / bpf_ntohs(ONE_HOP) % 256 > 1;
+}
+
+/*
+ * Put it in, with one hop less where the packet is handed on. The ports and the transport's checksum, which has been
+ * mended for them, cancel each other out in a COMPLETE sum; so do IPv4's other words and the checksum of its header.
+ */
+inline_always int store_changed(struct __sk_buff *skb, struct packet *p, struct flow *to, __u32 difference, int hop)
 {
     struct changed c;
+    __u64 sum = difference;
 
     c.addresses = *(struct addresses *)&to->to_source;
     c.ports = *(__u32 *)&to->to_source_port;
+    c.hops = p->hops;
+    if (hop) {
+        c.hops -= ONE_HOP;
+        sum += (__u16)~ONE_HOP;
+    }
 #if FAMILY == 4
-    c.pad = 0;
-    c.checksum = ~fold((__u64)(__u32)~p->ip_checksum + difference);
-    return bpf_skb_store_bytes(skb, p->network + IPV4_CHECKSUM, &c.checksum, sizeof(c) - sizeof(c.pad), 0);
+    c.checksum = ~fold((__u64)(__u32)~p->ip_checksum + sum);
+    return bpf_skb_store_bytes(skb, p->network + HOPS_OFFSET, &c, sizeof(c), 0);
 #else
-    bpf_csum_update(skb, fold(difference)); /* bcc hands on 16 bits */
-    return bpf_skb_store_bytes(skb, p->network + IPV6_ADDRESSES, &c, sizeof(c), 0);
+    c.pad = 0;
+    bpf_csum_update(skb, fold(sum)); /* bcc hands on 16 bits */
+    return bpf_skb_store_bytes(skb, p->network + HOPS_OFFSET, &c.hops, sizeof(c) - sizeof(c.pad), 0);
 #endif
 }
 
@@ -56,19 +81,21 @@ inline_always int mend_transport(struct __sk_buff *skb, struct packet *p, __u32 
     return bpf_l4_csum_replace(skb, checksum, old_ports, new_ports, flags | sizeof(new_ports));
 }
 
-/* `to` is a copy on the stack. A later fragment has no ports and no transport checksum. */
-inline_always int rewrite(struct __sk_buff *skb, struct packet *p, struct flow *to)
+/* `to` is a copy on the stack; `hop`: a plain packet has one less to go. A later fragment has no ports and no transport
+ * checksum. */
+inline_always int rewrite(struct __sk_buff *skb, struct packet *p, struct flow *to, int hop)
 {
     struct addresses *new = (struct addresses *)&to->to_source;
     __u32 difference = address_difference((struct addresses *)&p->key.source, new);
     __u32 old_ports = *(__u32 *)&p->key.source_port;
     __u32 new_ports = *(__u32 *)&to->to_source_port;
+    __u8 plain = p->plain;
 
     if (p->fragment != LATER_FRAGMENT) {
         if (mend_transport(skb, p, difference, old_ports, new_ports) < 0)
             return -1;
-        if (p->plain)
-            return store_changed(skb, p, to, difference);
+        if (plain)
+            return store_changed(skb, p, to, difference, hop);
         if (old_ports != new_ports && bpf_skb_store_bytes(skb, p->transport, &new_ports, sizeof(new_ports), 0) < 0)
             return -1;
     }

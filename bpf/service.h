@@ -10,9 +10,9 @@
 
 #define SOURCE_PORT_TRIES 8
 
-inline_always int is_direct(struct service *svc)
+inline_always int is_direct(__u32 flags)
 {
-    return !(svc->flags & SERVICE_FRONT_END);
+    return !(flags & SERVICE_FRONT_END);
 }
 
 inline_always int generation_matches(__u32 backend, __u32 generation)
@@ -22,10 +22,11 @@ inline_always int generation_matches(__u32 backend, __u32 generation)
     return b && b->generation == generation;
 }
 
-/* Whether a flow goes on, or the packet begins another. Open TCP stays where it is, UDP follows its endpoints. */
-inline_always int keeps(struct flow *f, struct packet *p, struct service *svc)
+/* Whether a flow goes on, or the packet begins another. Open TCP stays where it is, UDP follows its endpoints. `flags`
+ * are the front end's. */
+inline_always int keeps(struct flow *f, struct packet *p, __u32 flags)
 {
-    if (is_direct(svc) != !!(f->flags & FLOW_DIRECT))
+    if (is_direct(flags) != !!(f->flags & FLOW_DIRECT))
         return 0;
     if (p->key.protocol == PROTOCOL_TCP) {
         if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
@@ -35,7 +36,7 @@ inline_always int keeps(struct flow *f, struct packet *p, struct service *svc)
     } else if (p->key.protocol == PROTOCOL_SCTP) {
         if (!(p->tcp_flags & TCP_SYN))
             return 1;
-    } else if (svc->flags & (SERVICE_DRAINING | SERVICE_REJECT | SERVICE_DROP)) {
+    } else if (flags & (SERVICE_DRAINING | SERVICE_REJECT | SERVICE_DROP)) {
         return 0;
     }
     return f->flags & FLOW_DIRECT || generation_matches(f->backend, f->generation);

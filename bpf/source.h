@@ -102,7 +102,9 @@ inline_always void choose_source(struct __sk_buff *skb, struct packet *p, struct
 /* Whether it is for another device to rewrite the packets of this flow. */
 inline_always int is_for_another(struct packet *p, struct flow *f)
 {
-    return f->flags & (at_workload(p) ? FLOW_AT_NETWORK : FLOW_AT_WORKLOAD);
+    _Static_assert(FLOW_AT_WORKLOAD >> LINK_WORKLOAD == FLOW_AT_NETWORK, "no branch for old verifiers to follow");
+
+    return f->flags & (FLOW_AT_WORKLOAD >> (p->link & LINK_WORKLOAD));
 }
 
 #endif

@@ -42,19 +42,13 @@ inline_always int miss(struct __sk_buff *skb, struct packet *p, struct settings 
     return TC_PASS;
 }
 
-/* At a workload's device: a reply of that workload's, to be handed on from here. */
+/* At a workload's device: a packet that may be a reply of that workload's, to be handed on from here. */
 inline_always int may_answer(struct __sk_buff *skb, struct packet *p, struct settings *s)
 {
-    struct flow_key key;
-
-    if (!handed_on_until(skb, p))
+    if (!has_hops(p) || !handed_on_until(skb, p))
         return 0;
     read_clock(p, s);
-    if (!hands_on(skb, p))
-        return 0;
-    key = p->key;
-    key.direction = REPLY;
-    return is_awaited(&key, p->seconds, HANDED_ON_WITHIN);
+    return hands_on(skb, p);
 }
 
 /*
@@ -66,10 +60,12 @@ int tc_egress(struct __sk_buff *skb)
     struct packet p = {};
     struct settings *s = find_settings();
     struct service *svc;
-    struct flow_key reply;
+    struct flow_key beside;
     struct flow *f, *other;
     struct flow to;
+    struct neighbour next = {};
     int parsed;
+    __u32 flags = 0; /* of the front end */
     __u8 state;
 
     if (!s || skb->tc_index == REWRITTEN)
@@ -84,15 +80,22 @@ int tc_egress(struct __sk_buff *skb)
         return TC_PASS;
     }
     svc = find_service(&p);
-    if (!svc) {
-        if (may_answer(skb, &p, s))
-            go_on(skb, &p, TAIL_EGRESS_ANSWER);
-        return miss(skb, &p, s);
+    if (svc) {
+        flags = svc->flags;
+        read_clock(&p, s);
+    } else {
+        if (!may_answer(skb, &p, s))
+            goto nobody;
+        p.key.direction = REPLY;
     }
-    read_clock(&p, s);
     f = flows.lookup(&p.key);
     keep_pointer(f);
     if (!f) {
+        if (p.key.direction == REPLY) {
+            if (is_awaited(&p.key, p.seconds, s->opening_timeout))
+                goto answer;
+            goto nobody;
+        }
         f = flows_new.lookup(&p.key);
         keep_pointer(f);
         if (!f) {
@@ -100,39 +103,48 @@ int tc_egress(struct __sk_buff *skb)
             go_on(skb, &p, TAIL_EGRESS_NEW);
             goto open;
         }
-        if (!rests(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
+        if (!rests(f, &p) || !keeps(f, &p, flags) || is_for_another(&p, f))
             goto open;
         return translate_resting(skb, &p, f);
     }
-    if (!lives(f, p.seconds) || !goes_on(f, &p) || !keeps(f, &p, svc) || is_for_another(&p, f))
+    if (!lives(f, p.seconds) || !goes_on(f, &p) || is_for_another(&p, f) ||
+        !(p.key.direction == FORWARD ? keeps(f, &p, flags) : is_handed_on(skb, f)))
         goto open;
-    to = *f;
-    if (hands_on(skb, &p)) {
-        if (!rests(&to, &p))
+    if (!rests(f, &p)) {
+        if (f->seen != p.seconds && hands_on(skb, &p)) /* and then the devices of both halves are asked for, too */
             goto open;
-        return translate_resting(skb, &p, f);
-    }
-    if (!rests(&to, &p)) {
-        other_key(&reply, &to, p.key.protocol, REPLY);
-        other = flows.lookup(&reply);
+        other_key(&beside, f, p.key.protocol, !p.key.direction);
+        other = flows.lookup(&beside);
         keep_pointer(other);
         if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
             goto open;
-        if (to.seen != p.seconds) {
+        if (f->seen != p.seconds) {
             f->seen = p.seconds;
             other->seen = p.seconds;
-            await_reply(&reply, p.seconds);
+            await_reply(&beside, p.seconds);
         }
-        state = after_fin(to.state, &p);
-        if (state != to.state)
+        state = after_fin(f->state, &p);
+        if (state != f->state)
             set_state(f, other, state, PROTOCOL_TCP);
     }
     if (p.key.protocol == PROTOCOL_TCP)
         note_ack(&p, f);
-    return translate(skb, &p, &to, 1, 0, 0);
+    to = *f;
+    if (!finds_next(skb, &p, &to, &next) && p.key.direction == REPLY)
+        goto answer;
+    assume_plain(&p);
+    return translate(skb, &p, &to, 1, next.device, &next);
 open:
-    go_on(skb, &p, TAIL_EGRESS_OPEN);
-    return drop(skb, &p, REASON_REWRITE_FAILED);
+    if (p.key.direction == FORWARD) {
+        go_on(skb, &p, TAIL_EGRESS_OPEN);
+        return drop(skb, &p, REASON_REWRITE_FAILED);
+    }
+answer:
+    go_on(skb, &p, TAIL_EGRESS_ANSWER);
+    return TC_PASS;
+nobody:
+    p.key.direction = FORWARD;
+    return miss(skb, &p, s);
 }
 
 /* Any packet: read with all its options, and sent on to the program that knows what to do. */
@@ -171,20 +183,23 @@ int egress_open(struct __sk_buff *skb)
     struct service *svc;
     struct flow_key reply;
     struct flow *f, *other;
-    struct devices by;
-    int fresh;
+    struct devices by = {};
+    int fresh, first;
 
     if (take_up(&p) < 0)
         return TC_PASS;
     svc = find_service(&p);
     f = find_flow(&p.key, &p, &fresh);
-    if (!svc || !f || !keeps(f, &p, svc))
+    if (!svc || !f || !keeps(f, &p, svc->flags))
         goto anew;
     if (rests(f, &p) && !is_for_another(&p, f))
         return translate_resting(skb, &p, f);
     other_key(&reply, f, p.key.protocol, REPLY);
-    await_again(&p, f, &reply);
-    find_devices(skb, &p, f, &by);
+    first = f->seen != p.seconds;
+    if (first) {
+        await_reply(&reply, p.seconds);
+        find_devices(skb, &p, f, &by);
+    }
     other = find_beside(&reply, &p, fresh);
     if (!other) {
         go_on(skb, &p, TAIL_EGRESS_MEND);
@@ -196,8 +211,10 @@ int egress_open(struct __sk_buff *skb)
         f->flags &= ~FLOW_AT_WORKLOAD;
         other->flags &= ~FLOW_AT_WORKLOAD;
     }
-    f->device = by.forward;
-    other->device = by.reply;
+    if (first) {
+        f->device = by.forward;
+        other->device = by.reply;
+    }
     follow(&p, f, &reply, other, &reply);
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
 anew:
@@ -249,13 +266,10 @@ int egress_answer(struct __sk_buff *skb)
         return TC_PASS;
     p.key.direction = REPLY;
     f = find_flow(&p.key, &p, &fresh);
-    if (!f || f->device != skb->ifindex || f->flags & FLOW_HAIRPIN || is_for_another(&p, f) ||
-        !device_of(&f->to_destination)) {
+    if (!f || !is_handed_on(skb, f) || is_for_another(&p, f) || !device_of(&f->to_destination)) {
         p.key.direction = FORWARD;
         return miss(skb, &p, s);
     }
-    if (rests(f, &p))
-        return translate_resting(skb, &p, f);
     other_key(&forward, f, p.key.protocol, FORWARD);
     await_again(&p, f, &p.key);
     follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
@@ -299,7 +313,7 @@ int egress_new(struct __sk_buff *skb)
         return miss(skb, &p, s);
     hash = flow_hash(&p.key);
     f.to_source = p.key.source;
-    if (is_direct(svc)) {
+    if (is_direct(svc->flags)) {
         f.backend = DIRECT_BACKEND;
         f.flags = FLOW_DIRECT;
         f.to_destination = p.key.destination;

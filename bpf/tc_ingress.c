@@ -33,7 +33,7 @@ int tc_ingress(struct __sk_buff *skb)
     struct flow to;
     int parsed;
 
-    if (!s || skb->tc_index == REVERSED)
+    if (!s || skb->tc_index == REVERSED || skb->tc_index == REWRITTEN)
         return TC_PASS;
     if (s->trace && !(skb->tc_classid & TRACE_LOOKED_AT))
         tails.call(skb, TAIL_INGRESS_TRACE);
@@ -58,6 +58,7 @@ int tc_ingress(struct __sk_buff *skb)
     to = *f;
     if (p.key.protocol == PROTOCOL_TCP)
         note_ack(&p, f);
+    assume_plain(&p);
     return translate(skb, &p, &to, 0, 0, 0);
 }
 

@@ -287,9 +287,9 @@ PACKET = Struct(
         ("now", "Q"),
         *((name, "I") for name in ("seconds", "length", "network", "transport", "end")),
         *((name, "I") for name in ("sequence", "acknowledgement", "fragment_id")),
-        ("verdict", "i"),
-        ("ip_checksum", "H"),
-        ("checksum", "H"),
+        *((name, "H") for name in ("hops", "ip_checksum", "checksum")),
+        ("verdict", "b"),
+        ("reserved", "B"),
         *((name, "B") for name in ("new_flow", "unknown")),
         *((name, "B") for name in ("tcp_flags", "tcp_header", "fragment", "link", "reason", "plain")),
     ),
@@ -326,6 +326,7 @@ EVENT = Struct(
 """The head of a record of the events ring; the packet's first bytes follow."""
 LIMITER = Struct("limiter", (("refilled", "Q"), ("tokens", "Q")))
 U32 = Struct("u32", (("value", "I"),))
+U64 = Struct("u64", (("value", "Q"),))
 
 NO_PREALLOC = 1
 """BPF_F_NO_PREALLOC."""
@@ -366,11 +367,14 @@ REASON_SLOTS = 64
 TAIL_SLOTS = 32
 AWAITED_BUCKETS = 32768
 """As in ``bpf/await.h``."""
+PORTS_PER_WORD = 64
+"""As in ``bpf/lookup.h``."""
 
 MAPS: dict[str, MapLayout] = {
     layout.name: layout
     for layout in (
         MapLayout("services", MapType.HASH, SERVICE_KEY, SERVICE, 262144, NO_PREALLOC),
+        MapLayout("ports", MapType.ARRAY, U32, U64, 65536 // PORTS_PER_WORD),
         MapLayout("slots", MapType.ARRAY, U32, U32, 1048576, mappable=True),
         MapLayout("backends", MapType.ARRAY, U32, BACKEND, 65536),
         MapLayout("flows", MapType.LRU_HASH, FLOW_KEY, FLOW, 131072, without_lru=MapType.HASH),

@@ -34,6 +34,7 @@ from tcnat.pins import (
     set_name,
     set_names,
 )
+from tcnat.ports import serve_every_port
 from tcnat.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -214,6 +215,8 @@ def _make_set(pins: Path, family: Family, entries: Mapping[str, int], lru: bool)
         if name != "tails" and name not in shared
     }
     write_default_settings(made)
+    if other is not None and "ports" in made:
+        serve_every_port(made["ports"])
     for name, fresh in made.items():
         if other is not None and other.has(name) and name not in PASSING and not MAPS[name].swept:
             fill(fresh, MAPS[name], other)

@@ -19,6 +19,7 @@ from tcnat.flows import live_front_ends
 from tcnat.layout import BACKEND, Family, number_bytes, service_key
 from tcnat.model import FrontEnd, FrontEndKey, ServicePortName
 from tcnat.plan import Plan, Unfit, difference, plan, plan_drained
+from tcnat.ports import Ports
 from tcnat.present import Present
 from tcnat.recover import recover
 from tcnat.settings import Settings
@@ -56,8 +57,9 @@ class MapStore:
         self.news = True
         """Whether names or ``unfit`` changed. For whoever passes them on, who also unsets it."""
         self.written = 0
-        """Entries written and removed so far."""
+        """Entries written and removed so far, ports left out: those go with services."""
         self._maps = maps
+        self._ports = Ports(maps["ports"])
         self._backend = BACKEND.codec(family)
         self.present = self._nothing()
 
@@ -77,6 +79,7 @@ class MapStore:
             (bytes(raw[at : at + backends.value_size]) for at in range(0, written, backends.value_size)),
         )
         self.present = present
+        self._ports.become(key for key in present.services if key in present.services)
         return present
 
     def sync(self, changed: Mapping[FrontEndKey, FrontEnd | None]) -> int:
@@ -180,6 +183,7 @@ class MapStore:
 
     def _write_services(self, steps: Sequence[WriteService]) -> None:
         services = self._maps["services"]
+        self._ports.add({step.key for step in steps if step.key not in self.present.services})
         try:
             services.update_many([step.key for step in steps], [step.value for step in steps])
         except BpfError:  # nobody knows how many went in: again, one by one, up to the one that fails
@@ -191,12 +195,14 @@ class MapStore:
 
     def _remove_services(self, steps: Sequence[RemoveService]) -> None:
         services = self._maps["services"]
+        gone = [step.key for step in steps if step.key in self.present.services]
         if services.delete_many([step.key for step in steps]):
             self._record(steps, len(steps))
-            return
-        for step in steps:
-            services.delete(step.key)
-            self._record((step,), 1)
+        else:
+            for step in steps:
+                services.delete(step.key)
+                self._record((step,), 1)
+        self._ports.remove(gone)
 
     def _forget_services(self, steps: Sequence[ForgetService]) -> None:
         counters = self._maps["service_counters"]

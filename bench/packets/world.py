@@ -12,6 +12,7 @@ from scapy.packet import Packet, Raw
 
 from tcnat.bpf import Map
 from tcnat.layout import BACKEND, FLOW, FLOW_KEY, SERVICE, Family, ServiceFlag, port_bytes, service_key
+from tcnat.ports import Ports
 from tests.packets.world import Endpoint, FrontEnd, World
 
 TCP_NUMBER, UDP_NUMBER = 6, 17
@@ -69,6 +70,7 @@ def settle(maps: dict[str, Map], family: Family, services: int) -> None:
     nowhere = bytes(family.address_size)
     entries[service_key(nowhere, 1, TCP_NUMBER)] = bytes(SERVICE.codec(family).size)
     maps["services"].update_many(list(entries), list(entries.values()))
+    Ports(maps["ports"]).become(entries)
     for port in (1, 2):
         key = FLOW_KEY.codec(family).pack(nowhere, nowhere, port_bytes(port), port_bytes(1), TCP_NUMBER, 0, 0)
         maps["flows"].update(key, bytes(FLOW.codec(family).size))
@@ -79,6 +81,7 @@ def serve(maps: dict[str, Map], family: Family, front_end: tuple[str, int], back
     address, port = front_end
     entry = SERVICE.codec(family).pack(LAST_SLOT, 1, LAST_SERVICE, 0, ServiceFlag.FRONT_END)
     maps["services"].update(service_key(ip_address(address).packed, port, UDP_NUMBER), entry)
+    Ports(maps["ports"]).become(maps["services"].keys())
     maps["slots"].update(_number(LAST_SLOT), _number(LAST_BACKEND))
     raw = BACKEND.codec(family).pack(ip_address(backend[0]).packed, port_bytes(backend[1]), 0, 1)
     maps["backends"].update(_number(LAST_BACKEND), raw)

@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "a plain packet's IPv4 header checksum stays as it was",
         "rewrite.h",
-        "c.checksum = ~fold((__u64)(__u32)~p->ip_checksum + difference);",
+        "c.checksum = ~fold((__u64)(__u32)~p->ip_checksum + sum);",
         "c.checksum = p->ip_checksum;",
     ),
     Mutant("a carry is lost from the addresses' difference", "csum.h", "return sum + (sum >> 32);", "return sum;"),
@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "one FIN closes both sides",
         "flow.h",
-        "if (state == OPEN)\n        return own;",
-        "if (state == OPEN)\n        return CLOSING;",
+        "((state - OPEN) | (1 << p->key.direction))",
+        "3",
     ),
     Mutant("a SYN stays with a closed flow", "service.h", "if (f->state >= CLOSING)", "if (0)"),
     Mutant(
@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(
         "UDP goes on to a Service that was deleted",
         "service.h",
-        "svc->flags & (SERVICE_DRAINING | SERVICE_REJECT | SERVICE_DROP)",
+        "flags & (SERVICE_DRAINING | SERVICE_REJECT | SERVICE_DROP)",
         "0",
     ),
     Mutant(
@@ -178,13 +178,13 @@ MUTANTS = (
         "p->transport += ((__u32)header[1] + 1) << 3;",
         "p->transport += (__u32)header[1] << 3;",
     ),
-    Mutant("a packet is handed on from whatever device", "redirect.h", "if (to->device != skb->ifindex || ", "if ("),
     Mutant(
-        "a reply is taken from whatever device",
-        "tc_egress.c",
-        "if (!f || f->device != skb->ifindex || f->flags",
-        "if (!f || f->flags",
+        "a packet is handed on from whatever device",
+        "redirect.h",
+        "f->device == skb->ifindex && !(f",
+        "f->device && !(f",
     ),
+    Mutant("a hairpin is handed on", "redirect.h", "&& !(f->flags & FLOW_HAIRPIN);", ";"),
     Mutant(
         "leave to hand packets on never runs out",
         "redirect.h",
@@ -192,16 +192,23 @@ MUTANTS = (
         "return until != 0;",
     ),
     Mutant("a frame for others is handed on", "redirect.h", "|| skb->pkt_type != HOST_PACKET)", ")"),
-    Mutant("a packet is handed on past its last hop", "redirect.h", "== 0 && hops > 1;", "== 0;"),
-    Mutant(
-        "a packet that is handed on keeps all of its hops", "redirect.h", "new = old - bpf_htons(0x0100);", "new = old;"
-    ),
+    Mutant("a packet is handed on past its last hop", "rewrite.h", "% 256 > 1;", "% 256 > 0;"),
+    Mutant("a packet that is handed on keeps all of its hops", "rewrite.h", "c.hops -= ONE_HOP;", ""),
+    Mutant("a hop less does not reach the IP header's checksum", "rewrite.h", "sum += (__u16)~ONE_HOP;", ""),
     Mutant(
         "a packet that is handed on keeps its MAC addresses",
-        "redirect.h",
-        "return bpf_skb_store_bytes(skb, 0, n->to, ETHERNET_ADDRESSES, 0);",
-        "return 0;",
+        "nat.h",
+        "if (bpf_skb_store_bytes(skb, 0, next->to, ETHERNET_ADDRESSES, 0) < 0)",
+        "if (0)",
     ),
+    Mutant("a packet with IP options is handed on", "redirect.h", "if (!p->plain || ", "if ("),
+    Mutant(
+        "a port that is known is looked for in the next word",
+        "lookup.h",
+        "number / PORTS_PER_WORD;",
+        "number / PORTS_PER_WORD + 1;",
+    ),
+    Mutant("a client's packet may be a reply at its next device", "tc_ingress.c", " || skb->tc_index == REWRITTEN", ""),
     Mutant(
         "a reply is reversed here though its client is elsewhere",
         "tc_egress.c",

@@ -100,13 +100,22 @@ class DeviceRunner:
             device.close()
 
     @classmethod
-    def on_veth(cls, loaded: Loaded, *, workload: bool = False, offloads: bool = False, times: int = 1) -> DeviceRunner:
-        """Ethernet devices, facing the network or a workload. ``times``: how many filters run the program in a row."""
+    def on_veth(
+        cls,
+        loaded: Loaded,
+        *,
+        workload: bool = False,
+        offloads: bool = False,
+        times: int = 1,
+        ingress_behind: bool = False,
+    ) -> DeviceRunner:
+        """Ethernet devices, facing the network or a workload. ``times``: how many filters run the program in a row;
+        ``ingress_behind``: tc_ingress runs behind tc_egress, as at another device that the packet comes to."""
 
         def make(netlink: IPRoute) -> DeviceRunner:
             devices = [Veth(netlink, name, CLIENT_MAC, offloads=offloads) for name in ("e", "i")]
             sinks = [Veth(netlink, name, offloads=offloads) for name in ("es", "is")]
-            return cls._with(loaded, netlink, devices, sinks, WORKLOAD if workload else 0, times)
+            return cls._with(loaded, netlink, devices, sinks, WORKLOAD if workload else 0, times, ingress_behind)
 
         return in_private_network(make)
 
@@ -130,6 +139,7 @@ class DeviceRunner:
         sinks: Iterable[Device],
         classid: int,
         times: int,
+        ingress_behind: bool = False,
     ) -> DeviceRunner:
         """Attach tc_egress and tc_ingress where the role of the device has them, each to a device of its own."""
         kept = []
@@ -141,6 +151,8 @@ class DeviceRunner:
             where = Filters(netlink, device.index, at_egress)
             for _ in range(times):
                 where.add(program, ETHERTYPE[loaded.family], classid)
+            if ingress_behind and program is loaded.egress:
+                where.add(loaded.ingress, ETHERTYPE[loaded.family], classid)
             where.add(pass_on, ETH_P_ALL)
             hooks.append(Hook(device, sink, at_egress))
             kept.append(pass_on)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
@@ -83,6 +83,15 @@ ServiceCounters = dict[int, tuple[int, ...]]
 """Service id -> forward packets and bytes, reply packets and bytes, flows."""
 
 
+def port_bits(keys: Iterable[bytes]) -> bytes:
+    """The ports map: a bit for each port that a services key has."""
+    bits = bytearray(65536 // 8)
+    for key in keys:
+        port = int.from_bytes(key[-4:-2], "big")
+        bits[port // 8] |= 1 << port % 8
+    return bytes(bits)
+
+
 class Harness:
     """The programs of one family. :meth:`reset` makes it as new."""
 
@@ -125,6 +134,7 @@ class Harness:
         for at, number in enumerate(world.slot_numbers()):
             maps["slots"].update(index(at), index(number))
         services = world.service_entries(self.family)
+        maps["ports"].update_array(0, port_bits(services))
         for key in self._services.keys() - services.keys():
             maps["services"].delete(key)
         for key, raw in services.items():

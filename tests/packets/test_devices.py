@@ -172,6 +172,22 @@ def test_a_reply_is_reversed_once_however_many_devices_it_passes(harnesses: dict
 
 
 @pytest.mark.parametrize("family", [4, 6])
+def test_a_clients_packet_is_nobodys_reply_at_the_next_device(harnesses: dict[int, Harness], family: int) -> None:
+    """Two pods serve each other: what one sends on to the other looks like an answer of its own."""
+    loaded = harnesses[family].loaded
+    w = Wire(family)
+    harnesses[family].reset()
+    theirs = w.udp(w.backend_one, 5353, w.self_vip, 53), w.udp(w.backend_one, 5353, w.client, 5353)
+    forwarded(*theirs).play(harnesses[family])
+    runner = DeviceRunner.on_veth(loaded, ingress_behind=True)
+    there = Harness(loaded, runner)
+    ours = w.udp(w.client, 5353, w.dns_vip, 53), w.udp(w.client, 5353, w.backend_one, 5353)
+    assert there.egress(bytes(ours[0])).frame == bytes(ours[1])
+    assert set(there.counters()) == {"FORWARDED"}
+    runner.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
 def test_one_conversation_through_all_kinds_of_devices(harnesses: dict[int, Harness], family: int) -> None:
     """A flow belongs to the node, not to a device: what began at one goes on at another."""
     loaded = harnesses[family].loaded

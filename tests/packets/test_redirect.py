@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
+from scapy.layers.inet import IPOption_NOP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
@@ -129,6 +131,49 @@ def test_the_last_hop_is_left_for_the_kernel_to_refuse(node: Node, w: Wire) -> N
 
 
 @both_families
+def test_a_replys_last_hop_is_left_for_the_kernel_to_refuse(node: Node, w: Wire) -> None:
+    """And not reversed before: the backend is told of its own packet."""
+    assert node.send("client", ask(w))[0] is Way.HANDED_ON
+    reply = answer(w, "SA", seq=5000, ack=1001, ip={"ttl": 1})
+    assert node.send("server", reply) == (Way.STACK, bytes(reply))
+    assert node.send("server", answer(w, "SA", seq=5000, ack=1001, ip={"ttl": 2}))[0] is Way.HANDED_ON
+
+
+@pytest.mark.parametrize("family", [4])
+def test_a_packet_with_options_takes_the_ordinary_way(node: Node, w: Wire) -> None:
+    """The kernel has them to follow."""
+    option = {"options": [IPOption_NOP()] * 4}
+    assert node.send("client", ask(w, ip=option)) == (Way.STACK, bytes(sent("client", asked(w, ip=option))))
+
+
+@both_families
+def test_a_reply_to_a_client_that_is_not_known_here_takes_the_ordinary_way(
+    node: Node, harness: Harness, w: Wire
+) -> None:
+    """Its other half is left as it is, and it is reversed where it comes to the client."""
+    for pod, frame in [
+        ("client", ask(w, "S")),
+        ("server", answer(w, "SA", seq=5000, ack=1001)),
+        ("client", ask(w, "A", seq=1001, ack=5001)),
+    ]:
+        assert node.send(pod, frame)[0] is Way.HANDED_ON
+    assert harness.loaded.maps["neighbours"].delete(ip_address(w.client).packed)
+    reply = answer(w, "PA", seq=5001, ack=1001, payload=b"x")
+    assert node.send("server", reply) == (Way.STACK, bytes(reply))
+
+
+@both_families
+def test_a_hairpin_is_not_handed_on(node: Node, harness: Harness, w: Wire) -> None:
+    """Whatever devices its flow names."""
+    frame = sent("client", w.udp(w.client, CLIENT_PORT, w.self_vip, 53))
+    way, first = node.send("client", frame)
+    assert way is Way.BACK
+    assert first is not None
+    for _ in range(2):
+        assert node.send("client", frame) == (Way.BACK, first)
+
+
+@both_families
 def test_a_backend_that_is_no_workload_here_is_reached_by_routes(node: Node, harness: Harness, w: Wire) -> None:
     harness.forget("neighbours")
     assert node.send("client", ask(w)) == (Way.STACK, bytes(sent("client", asked(w))))
@@ -218,7 +263,7 @@ def test_a_client_that_is_its_own_backend_gets_its_packets_back(node: Node, w: W
 
 
 @both_families
-def test_a_long_silent_flow_is_handed_on_again_from_its_next_question_on(node: Node, harness: Harness, w: Wire) -> None:
+def test_a_long_silent_flow_is_handed_on_from_the_backends_next_word_on(node: Node, harness: Harness, w: Wire) -> None:
     talk = [
         ("client", ask(w, "S")),
         ("server", answer(w, "SA", seq=5000, ack=1001)),
@@ -229,8 +274,6 @@ def test_a_long_silent_flow_is_handed_on_again_from_its_next_question_on(node: N
     harness.wait(60)
     node.allow(NOW + 90)
     late = answer(w, "PA", seq=5001, ack=1001, payload=b"late")
-    assert node.send("server", late) == (Way.STACK, bytes(late))
-    assert node.send("client", ask(w, "A", seq=1001, ack=5005))[0] is Way.HANDED_ON
     assert node.send("server", late) == (
         Way.HANDED_ON,
         at("client", answered(w, "PA", seq=5001, ack=1001, payload=b"late")),

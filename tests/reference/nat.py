@@ -68,7 +68,7 @@ class Datapath:
     def ingress(self, frame: bytes | Layer, tc_index: int = 0) -> Outcome:
         """A packet to a client."""
         frame = bytes(frame)
-        if tc_index == REVERSED:
+        if tc_index in {REVERSED, REWRITTEN}:
             return Outcome(Verdict.PASS, frame, None, tc_index)
         return self._counted(frame, self._ingress)
 

@@ -44,6 +44,13 @@ def test_maps_that_cannot_be_shared_have_another_fingerprint(name: str, changes:
     assert {each for each in MAPS if changed.maps[each] != present_blueprint().maps[each]} == {name}
 
 
+@pytest.mark.parametrize("layout", MAPS.values(), ids=list(MAPS))
+def test_fields_are_known_by_their_names(layout: MapLayout) -> None:
+    for each in (layout.key, layout.value):
+        names = [name for name, _ in each.fields]
+        assert len(set(names)) == len(names)
+
+
 def test_the_size_of_a_table_does_not_tell_versions_apart() -> None:
     assert blueprint_with("flows", entries=64).fingerprint == present_blueprint().fingerprint
 
