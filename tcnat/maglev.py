@@ -16,20 +16,23 @@ import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain, cycle, filterfalse
+from itertools import chain, cycle, filterfalse, islice
 
 from tcnat.model import Backend
 
-SLOTS_PER_BACKEND = 32
-"""At least so many slots for each backend: one slot more or less is then 3 % of a share."""
+SLOTS_PER_BACKEND = 25
+"""At least so many slots for each backend: one slot more or less is then 4 % of a share. A larger table takes longer to
+make; in one of 20 slots for each, the slots that move without need when a backend goes are now and then more than 5 %
+of all."""
 STEP = 2
 """How far one table size lies from the next."""
 FEW = 5
 """Up to so many backends share the smallest size."""
 SPARE = 32
 """A table that stands is kept until it has so many times more slots than are needed."""
-REACH, LEAST_AHEAD = 32768, 16
+REACH, LEAST_AHEAD = 65536, 16
 """A list of about so many slots is kept to take a backend's next ones from, these at least, all at once."""
+_BYTE = 256
 _in_one = chain.from_iterable
 _two_numbers = struct.Struct(">QQ").unpack
 
@@ -47,7 +50,15 @@ def table_size(backends: int, present: int = 0) -> int:
     most = FEW
     while most < backends:
         most *= STEP
-    return _prime_from(most * SLOTS_PER_BACKEND)
+    size = most * SLOTS_PER_BACKEND
+    while not is_prime(size):
+        size += 1
+    return size
+
+
+def is_prime(number: int) -> bool:
+    """Whether a number above 1 is a prime: a table's size must be, for every step through it to meet all slots."""
+    return all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
 def table(backends: Sequence[Backend], size: int = 0) -> list[int]:
@@ -77,14 +88,14 @@ def _populate(turns: list[int], preferences: list[tuple[int, int]], size: int) -
     slots = [0] * size
     taken = slots.__getitem__
     some = _slots_in_order(size)
-    walks = (_in_one(_walk(some, first, step, size)) for first, step in preferences)
-    free_in_order = [filterfalse(taken, walk) for walk in walks]
-    for _, slot, number in zip(range(size), map(next, cycle(free_in_order)), cycle(turns), strict=False):
-        slots[slot] = number
+    walks = [_in_one(_walk(some, first, step, size)) for first, step in preferences]
+    takers = [(number, filterfalse(taken, walk).__next__) for number, walk in zip(turns, walks, strict=True)]
+    for number, next_free in islice(cycle(takers), size):
+        slots[next_free()] = number
     return slots
 
 
-def _walk(some: list[int], first: int, step: int, size: int) -> Iterator[list[int]]:
+def _walk(some: Sequence[int], first: int, step: int, size: int) -> Iterator[Sequence[int]]:
     """The slots first, first + step, … modulo ``size``, some at a time, without an end."""
     ahead = (len(some) // size - 1) * step
     while True:
@@ -93,9 +104,11 @@ def _walk(some: list[int], first: int, step: int, size: int) -> Iterator[list[in
 
 
 @lru_cache(maxsize=3)
-def _slots_in_order(size: int) -> list[int]:
+def _slots_in_order(size: int) -> Sequence[int]:
     """0 … ``size`` − 1, and this again and again: a slice of it with a step walks through the slots."""
-    return [*range(size)] * (max(LEAST_AHEAD, min(size, REACH // size)) + 1)
+    slots = range(size)
+    small = size <= _BYTE  # as bytes they stay in a cache
+    return (bytes(slots) if small else [*slots]) * (max(LEAST_AHEAD, min(size, REACH // size)) + 1)
 
 
 def _digest(backend: Backend) -> bytes:
@@ -107,9 +120,3 @@ def _preference(digest: bytes, size: int) -> tuple[int, int]:
     """Where a backend's permutation of the slots begins, and how far each next one lies (offset, skip)."""
     offset, skip = _two_numbers(digest)
     return offset % size, skip % (size - 1) + 1
-
-
-def _prime_from(number: int) -> int:
-    while any(number % divisor == 0 for divisor in range(2, int(number**0.5) + 1)):
-        number += 1
-    return number

@@ -139,12 +139,7 @@ class _Recovery:
 
 def _is_size(count: int, backends: int) -> bool:
     """Whether a table of so many backends can have this size."""
-    if backends < 2 or maglev.table_size(backends, count) != count:
-        return count == maglev.table_size(backends)
-    most = maglev.FEW
-    while maglev.table_size(most) < count:
-        most *= maglev.STEP
-    return maglev.table_size(most) == count
+    return maglev.table_size(backends, count) == count and (backends < 2 or maglev.is_prime(count))
 
 
 def _without(

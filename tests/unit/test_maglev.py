@@ -66,17 +66,17 @@ def test_no_backend_needs_no_slot_and_one_needs_two() -> None:
 
 
 @given(st.integers(2, 3000))
-def test_a_size_is_a_prime_of_32_slots_or_more_for_each_backend(count: int) -> None:
+def test_a_size_is_a_prime_of_25_slots_or_more_for_each_backend(count: int) -> None:
     size = maglev.table_size(count)
     assert is_prime(size)
-    assert 32 * count <= size <= 129 * max(count, 2) + 32
+    assert 25 * count <= size <= 101 * max(count, 2) + 32
 
 
 @given(st.integers(2, 500), st.integers(2, 500))
 def test_the_size_that_stands_is_kept_where_it_still_fits(before: int, now: int) -> None:
     present = maglev.table_size(before)
     size = maglev.table_size(now, present)
-    assert size >= 32 * now
+    assert size >= 25 * now
     if now <= before <= 8 * now:
         assert size == present
 

@@ -32,9 +32,9 @@ def test_no_room_in_backends_leaves_a_front_end_with_those_it_has() -> None:
 
 def test_no_room_in_slots_leaves_a_front_end_as_it_is_while_its_backends_stand() -> None:
     two, six = WEB.backends[:2], tuple(Backend(parse_address(f"10.0.0.{n}"), 8080) for n in range(1, 7))
-    bench = served(replace(WEB, backends=two), slots=400)
+    bench = served(replace(WEB, backends=two), slots=300)
     decided = plan(bench.present, {WEB.key: replace(WEB, backends=six)})
-    assert [(each.map, each.entries) for each in decided.unfit] == [("slots", 400)]
+    assert [(each.map, each.entries) for each in decided.unfit] == [("slots", 300)]
     assert not writes(decided.steps)
 
 
@@ -51,7 +51,7 @@ def test_without_any_room_a_front_end_whose_backend_went_is_rejected_not_left_to
 
 def test_new_front_ends_leave_room_to_switch_those_that_are_served() -> None:
     many = [front_end(f"10.96.1.{n}", f"s{n}", "10.0.0.1", "10.0.0.2") for n in range(80)]
-    bench = Bench(slots=64 * 163)
+    bench = Bench(slots=64 * 127)
     decided = plan(bench.present, {each.key: each for each in many})
     assert len(decided.unfit) == 80 - 63
     for step in decided.steps:

@@ -46,7 +46,7 @@ def damage(contents: Contents, draw) -> None:
     elif kind == "removal" and contents.services:
         del contents.services[draw(st.sampled_from(sorted(contents.services)))]
     else:
-        values = st.tuples(*[st.sampled_from((0, 1, 2, 163, 5000, 1 << 31))] * 4, st.integers(0, 127))
+        values = st.tuples(*[st.sampled_from((0, 1, 2, 127, 5000, 1 << 31))] * 4, st.integers(0, 127))
         address, port = draw(st.sampled_from(("10.96.0.1", "10.0.0.1"))), draw(st.sampled_from((0, 80)))
         key = raw_key(parse_address(address), port, draw(st.sampled_from((0, 6, 17, 99))))
         contents.services[key] = struct.pack("=5I", *draw(values))
@@ -66,13 +66,37 @@ def test_a_front_end_that_names_a_part_of_anothers_run_is_mended() -> None:
 
 def test_a_slot_that_is_not_as_it_should_be_makes_its_front_ends_run_be_written_anew() -> None:
     bench = served(WEB)
-    right = bench.contents.slots[:163]
+    right = bench.contents.slots[:127]
     wrong = bench.contents.slots[5] = next(number for number in (1, 2, 3) if number != right[5])
     bench.restart()
     assert bench.present.backend_numbers.left == bench.limits[2] - 1 - 3
     steps = full_plan(bench).steps
     assert [step.slots() for step in steps if isinstance(step, WriteRun)] == [right]
     assert wrong in right
+
+
+def test_a_table_of_another_size_than_a_new_one_would_have_stands() -> None:
+    """As an earlier version made it: of 3 backends with 163 slots."""
+    bench = Bench()
+    bench.apply({WEB.key: WEB})
+    [run] = bench.present.runs.values()
+    bench.contents.write_slots(0, WriteRun(0, 163, run.numbers, WEB.backends).slots())
+    key = raw_key(WEB.key.address, 80, Protocol.TCP)
+    bench.contents.services[key] = struct.pack("=5I", 0, 163, 1, 0, ServiceFlag.FRONT_END)
+    bench.wanted[WEB.key] = WEB
+    bench.restart()
+    assert not writes(full_plan(bench).steps)
+    bench.check()
+
+
+def test_a_table_whose_size_is_no_prime_is_damaged() -> None:
+    bench = served(WEB)
+    key = raw_key(WEB.key.address, 80, Protocol.TCP)
+    bench.contents.services[key] = struct.pack("=5I", 0, 126, 1, 0, ServiceFlag.FRONT_END)
+    bench.restart()
+    assert set(bench.present.damaged) == {key}
+    full_plan(bench)
+    bench.check()
 
 
 def test_a_damaged_front_end_stays_as_it_is_until_somebody_tells_what_is_wanted() -> None:
@@ -82,10 +106,10 @@ def test_a_damaged_front_end_stays_as_it_is_until_somebody_tells_what_is_wanted(
     assert bench.present.damaged
     for step in plan(bench.present, {OTHER.key: None}).steps:
         bench.run(step)
-    assert set(bench.contents.slots[:163]) == {0, 1, 2, 3}
+    assert set(bench.contents.slots[:127]) == {0, 1, 2, 3}
     assert all(bench.contents.backend(number)[0] in WEB.backends for number in (1, 2, 3))
     key = raw_key(WEB.key.address, 80, Protocol.TCP)
-    assert struct.unpack("=5I", bench.contents.services[key])[1] == 163
+    assert struct.unpack("=5I", bench.contents.services[key])[1] == 127
     for step in plan(bench.present, {WEB.key: None}).steps:
         bench.run(step)
     assert not any(any(bench.contents.backend(number)[0].address) for number in bench.contents.backends)
@@ -107,11 +131,11 @@ def test_slots_that_a_damaged_front_end_names_are_not_used_before_it_is_mended()
     key = raw_key(OTHER.key.address, 80, Protocol.TCP)
     bench.contents.services[key] = struct.pack("=5I", 100, 300, 9, 0, ServiceFlag.FRONT_END)
     bench.restart()
-    assert bench.present.quarantine == [(163, 237)]  # what of it is not WEB's
+    assert bench.present.quarantine == [(127, 273)]  # what of it is not WEB's
     bench.wanted[OTHER.key] = OTHER
     [run] = [step for step in full_plan(bench).steps if isinstance(step, WriteRun)]
     assert run.base >= 400
-    assert bench.present.free_slots.left == bench.limits[1] - 163 - 2
+    assert bench.present.free_slots.left == bench.limits[1] - 127 - 2
     bench.check()
 
 

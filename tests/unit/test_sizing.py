@@ -34,7 +34,7 @@ def test_what_is_there_fits_with_room_to_grow(services: int, endpoints: int) -> 
     assert entries["backends"] >= 4 * backends
     assert entries["services"] >= 4 * (2 * services + 2 * backends)
     assert entries["service_counters"] >= 4 * services
-    assert entries["slots"] >= 2 * 32 * backends
+    assert entries["slots"] >= 2 * 25 * backends
     for name, size in entries.items():
         assert size & (size - 1) == 0
         assert size >= MAPS[name].entries
