@@ -281,13 +281,22 @@ class Map:
 
     def update_array(self, first: int, values: bytes) -> None:
         """Write consecutive elements of an array map, joined in ``values``, from index ``first`` on."""
-        size = self.value_size
-        if self._mappable and first + len(values) // size <= self.max_entries:
+        self.update_runs([(first, values)])
+
+    def update_runs(self, runs: Sequence[tuple[int, bytes]]) -> None:
+        """As :meth:`update_array`, of several runs of elements, whose indexes rise."""
+        if self._mappable and all(first + len(values) // self.value_size <= self.max_entries for first, values in runs):
             try:
-                memory.write_numbers(self.fd, first, values)
+                memory.write_numbers(self.fd, runs)
                 return
             except OSError:  # made without
                 self._mappable = False
+        for first, values in runs:
+            self._update_elements(first, values)
+
+    def _update_elements(self, first: int, values: bytes) -> None:
+        """Without mapping the map."""
+        size = self.value_size
         for start in range(0, len(values) // size, BATCH):
             some = values[start * size : (start + BATCH) * size]
             indexes = array("I", range(first + start, first + start + len(some) // size))

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from tcnat.bpf import BpfError, Map
@@ -174,12 +175,9 @@ class MapStore:
         self._record(steps, len(steps))
 
     def _write_runs(self, steps: Sequence[WriteRun]) -> None:
-        for some in _adjacent(steps):
-            slots = array("I")
-            for step in some:
-                slots += step.slots()
-            self._maps["slots"].update_array(some[0].base, slots.tobytes())
-            self._record(some, len(slots))
+        for some in _portions_of(sorted(steps, key=attrgetter("base"))):
+            self._maps["slots"].update_runs([(step.base, step.slots().tobytes()) for step in some])
+            self._record(some, sum(step.count for step in some))
 
     def _write_services(self, steps: Sequence[WriteService]) -> None:
         services = self._maps["services"]
@@ -292,12 +290,12 @@ class MapStore:
         }
 
 
-def _adjacent(steps: Iterable[WriteRun]) -> Iterator[list[WriteRun]]:
-    """The same runs in groups that lie next to each other, of not too many slots."""
+def _portions_of(steps: Iterable[WriteRun]) -> Iterator[list[WriteRun]]:
+    """The same runs in groups of not too many slots."""
     group: list[WriteRun] = []
     slots = 0
     for step in steps:
-        if group and (group[-1].base + group[-1].count != step.base or slots >= SLOTS_AT_ONCE):
+        if group and slots + step.count > SLOTS_AT_ONCE:
             yield group
             group, slots = [], 0
         group.append(step)

@@ -7,6 +7,7 @@ quick here. The memory is mapped only while it is copied, so that it is not coun
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable, Iterator
 
 NUMBER_SIZE = 4
 _STRIDE = 2
@@ -14,46 +15,53 @@ _STRIDE = 2
 _PER_PAGE = mmap.PAGESIZE // (NUMBER_SIZE * _STRIDE)
 _AT_ONCE = 128 * _PER_PAGE
 """Elements that are mapped at a time."""
+_NEAR = 32 * _PER_PAGE
+"""Mapping so many elements more costs about as much as mapping once more."""
 
 
-def write_numbers(fd: int, first: int, values: bytes) -> None:
-    """Write consecutive elements, joined in ``values``, from index ``first`` on. OSError where the map cannot be
-    mapped, or is too small."""
-    source = memoryview(values).cast("I")
-    for start, count, some in _windows(first, len(source)):
-        with _Window(fd, start, count, mmap.PROT_READ | mmap.PROT_WRITE) as window:
-            window[::_STRIDE] = source[some : some + count]
+def write_numbers(fd: int, runs: Iterable[tuple[int, bytes]]) -> None:
+    """Write runs of consecutive elements, each from an index on, joined; the indexes rise. OSError where the map cannot
+    be mapped, or is too small."""
+    for start, stop, pieces in _windows(runs):
+        page = start // _PER_PAGE
+        with _mapped(fd, page, stop, mmap.PROT_READ | mmap.PROT_WRITE) as raw, memoryview(raw).cast("I") as window:
+            for first, values in pieces:
+                at = (first - page * _PER_PAGE) * _STRIDE
+                window[at : at + len(values) * _STRIDE : _STRIDE] = values
 
 
 def read_numbers(fd: int, count: int) -> bytearray:
     """The first ``count`` elements, joined. OSError as :func:`write_numbers`."""
     found = bytearray(NUMBER_SIZE * count)
     target = memoryview(found).cast("I")
-    for start, some, done in _windows(0, count):
-        with _Window(fd, start, some, mmap.PROT_READ) as window:
-            target[done : done + some] = window[::_STRIDE]
+    for start in range(0, count, _AT_ONCE):
+        stop = min(start + _AT_ONCE, count)
+        with _mapped(fd, start // _PER_PAGE, stop, mmap.PROT_READ) as raw, memoryview(raw).cast("I") as window:
+            target[start:stop] = window[: (stop - start) * _STRIDE : _STRIDE]
     return found
 
 
-def _windows(first: int, count: int) -> list[tuple[int, int, int]]:
-    """Index, number of elements, and elements before, of the pieces that are mapped one after the other."""
-    return [(first + done, min(_AT_ONCE, count - done), done) for done in range(0, count, _AT_ONCE)]
+def _windows(runs: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int, list[tuple[int, memoryview]]]]:
+    """The runs in pieces that are mapped together: from which element up to which, and each piece's first."""
+    start = stop = 0
+    pieces: list[tuple[int, memoryview]] = []
+    for first, joined in runs:
+        values = memoryview(joined).cast("I")
+        for done in range(0, len(values), _AT_ONCE):
+            piece = values[done : done + _AT_ONCE]
+            begin, end = first + done, first + done + len(piece)
+            if pieces and (begin - stop > _NEAR or end - start > _AT_ONCE):
+                yield start, stop, pieces
+                pieces = []
+            if not pieces:
+                start = begin
+            stop = end
+            pieces.append((begin, piece))
+    if pieces:
+        yield start, stop, pieces
 
 
-class _Window:
-    """So many elements from an index on, each two numbers wide, while the block runs."""
-
-    def __init__(self, fd: int, first: int, count: int, protection: int) -> None:
-        page, skipped = divmod(first, _PER_PAGE)
-        pages = -(-(skipped + count) // _PER_PAGE)
-        self._memory = mmap.mmap(fd, pages * mmap.PAGESIZE, prot=protection, offset=page * mmap.PAGESIZE)
-        self._view = memoryview(self._memory).cast("I")
-        self._window = self._view[skipped * _STRIDE : (skipped + count) * _STRIDE]
-
-    def __enter__(self) -> memoryview:
-        return self._window
-
-    def __exit__(self, *_: object) -> None:
-        self._window.release()
-        self._view.release()
-        self._memory.close()
+def _mapped(fd: int, page: int, stop: int, protection: int) -> mmap.mmap:
+    """The elements from a page's first up to ``stop``, of two numbers each."""
+    pages = -(-stop // _PER_PAGE) - page
+    return mmap.mmap(fd, pages * mmap.PAGESIZE, prot=protection, offset=page * mmap.PAGESIZE)

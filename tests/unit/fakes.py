@@ -62,6 +62,10 @@ class FakeMap:
         for index in range(len(values) // size):
             self.update((first + index).to_bytes(4, "little"), values[index * size : (index + 1) * size])
 
+    def update_runs(self, runs: Sequence[tuple[int, bytes]]) -> None:
+        for first, values in runs:
+            self.update_array(first, values)
+
     def read_array(self, count: int) -> bytes:
         return b"".join(self.lookup(index.to_bytes(4, "little")) or b"" for index in range(count))
 

@@ -278,6 +278,21 @@ def test_what_is_written_as_memory_is_read_entry_by_entry(first: int, count: int
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("mappable", [True, False])
+def test_runs_near_and_far_are_written_together_and_nothing_else(mappable: bool) -> None:
+    there = Map.create(MapType.ARRAY, 4, 4, 301_083, mappable=mappable)
+    expected = array("I", range(1, 301_084))
+    there.update_array(0, expected.tobytes())
+    runs = [(0, 3), (3, 700), (5000, 251), (5252, 251), (30_000, 70_001), (101_000, 1), (300_000, 1083)]
+    numbers = [array("I", range(1 << 20, (1 << 20) + count)) for _, count in runs]
+    there.update_runs([(first, each.tobytes()) for (first, _), each in zip(runs, numbers, strict=True)])
+    assert there._mappable == mappable
+    for (first, count), each in zip(runs, numbers, strict=True):
+        expected[first : first + count] = each
+    assert there.read_array(301_083) == expected.tobytes()
+
+
+@pytest.mark.root
 @pytest.mark.parametrize("missing", [0, 5000])
 def test_entries_go_in_batches_and_one_by_one_where_that_fails(missing: int) -> None:
     there = Map.create(MapType.HASH, 4, 4, 16384)
