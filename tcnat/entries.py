@@ -46,6 +46,16 @@ class Front(NamedTuple):
         return cls(base, slots, service, affinity, flags & _OF_FRONT_ENDS)
 
 
+def service_of(front: Front | None) -> int:
+    """A front end's service id; 0 where there is none."""
+    return 0 if front is None else front.service
+
+
+def serves(front: Front | None) -> bool:
+    """Whether there is a front end that takes new connections, or refuses them."""
+    return front is not None and not front.flags & _DRAINING
+
+
 _WITHOUT_FRONT_END = {flags: _codec.pack(0, 0, 0, 0, flags) for flags in range(16)}
 
 _PLAIN_FLAGS = {value: flags for flags, value in _WITHOUT_FRONT_END.items() if flags and not flags & _FRONT_END}

@@ -157,8 +157,7 @@ class MapStore:
             raise
 
     def _record(self, steps: Iterable[Step], entries: int) -> None:
-        for step in steps:
-            self.present.record(step)
+        self.present.record(*steps)
         self.written += entries
 
     def _write_backends(self, steps: Sequence[WriteBackend]) -> None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tcnat.entries import Front, address_key, extra_flags, service_value
+from tcnat.entries import Front, address_key, extra_flags, service_of, service_value, serves
 from tcnat.layout import ServiceFlag
 from tcnat.present import Present
 from tcnat.steps import (
@@ -78,18 +78,17 @@ class _Change:
         for key, new in decision.fronts.items():
             old = present.front(key)
             if old != new:
-                self._count_front(key, old, -1)
-                self._count_front(key, new, 1)
+                self._count_front(key, old, new)
 
-    def _count_front(self, key: bytes, front: Front | None, change: int) -> None:
-        if front is None:
-            return
-        if front.slots:
-            self._run_users[front.base] += change
-        if front.service:
-            self._service_users[front.service] += change
-        if not front.draining:
-            self._front_addresses[address_key(key)] += change
+    def _count_front(self, key: bytes, old: Front | None, new: Front | None) -> None:
+        for front, change in ((old, -1), (new, 1)):
+            if front is not None and front.slots:
+                self._run_users[front.base] += change
+        if service_of(old) != service_of(new):
+            self._service_users[service_of(old)] -= 1
+            self._service_users[service_of(new)] += 1
+        if serves(old) != serves(new):
+            self._front_addresses[address_key(key)] += serves(new) - serves(old)
 
     def unused_runs(self) -> list[int]:
         """Bases of the runs that have no front end afterwards."""

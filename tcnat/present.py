@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tcnat.allocate import Numbers, Runs
-from tcnat.entries import Front, address_key, extra_flags, service_value
+from tcnat.entries import Front, address_key, extra_flags, service_of, service_value, serves
 from tcnat.layout import Family
 from tcnat.mirror import ServicesMirror
 from tcnat.model import ServicePortName
@@ -113,32 +113,44 @@ class Present:
         extra = extra_flags(key, self.front_addresses.get(key, 0), self.services.users(key))
         return service_value(self.front(key), extra)
 
-    def record(self, step: Step) -> None:
-        """Follow a step that was carried out."""
-        self._recorders[type(step)](self, step)
+    def record(self, *steps: Step) -> None:
+        """Follow steps that were carried out."""
+        recorders = self._recorders
+        for step in steps:
+            recorders[type(step)](self, step)
 
     def use_endpoint(self, endpoint: bytes, change: int) -> None:
         """Count a backend id more or less for an endpoint."""
         self.services.use(endpoint, change)
         self.services.use(address_key(endpoint), change)
 
-    def use_front(self, key: bytes, front: Front, change: int) -> None:
-        """Count a services entry with a front end more or less."""
-        if front.slots:
-            run = self.runs[front.base]
-            run.users += change
-            self.idle_runs.discard(front.base)
-        if front.service:
-            self._use_service(front.service, change)
-        if front.draining:
-            (self.draining.add if change > 0 else self.draining.discard)(key)
+    def use_front(self, key: bytes, old: Front | None, new: Front | None) -> None:
+        """Count what a services entry's front end uses, in place of what the one before it used."""
+        if old is not None and old.slots:
+            self.runs[old.base].users -= 1
+        if new is not None and new.slots:
+            self.runs[new.base].users += 1
+            self.idle_runs.discard(new.base)
+        if service_of(old) != service_of(new):
+            self._use_service(service_of(old), -1)
+            self._use_service(service_of(new), 1)
+        if serves(old) != serves(new):
+            self._use_address(address_key(key), serves(new) - serves(old))
+        if new is not None and new.draining:
+            self.draining.add(key)
         else:
-            address = address_key(key)
-            self.front_addresses[address] = self.front_addresses.get(address, 0) + change
-            if not self.front_addresses[address]:
-                del self.front_addresses[address]
+            self.draining.discard(key)
+
+    def _use_address(self, address: bytes, change: int) -> None:
+        users = self.front_addresses.get(address, 0) + change
+        if users:
+            self.front_addresses[address] = users
+        else:
+            del self.front_addresses[address]
 
     def _use_service(self, service: int, change: int) -> None:
+        if not service:
+            return
         if service not in self.service_uses:
             self.service_numbers.claim(service)
         self.service_uses[service] = self.service_uses.get(service, 0) + change
@@ -209,23 +221,17 @@ class Present:
         self._replace(step.key, None)
 
     def _replace(self, key: bytes, value: bytes | None) -> None:
-        services = self.services
-        if key in services.fronts:
-            self._use_front_of(key, -1)
+        old = self.front(key)
         self.dirty.discard(key)
         if value is None:
-            services.remove(key)
+            self.services.remove(key)
         else:
-            services.put(key, value)
+            self.services.put(key, value)
         if key in self.damaged:
             self._repaired(key)
-        if key in services.fronts:
-            self._use_front_of(key, 1)
-
-    def _use_front_of(self, key: bytes, change: int) -> None:
-        front = self.front(key)
-        assert front is not None
-        self.use_front(key, front, change)
+        new = self.front(key)
+        if old != new:
+            self.use_front(key, old, new)
 
     def _repaired(self, key: bytes) -> None:
         del self.damaged[key]

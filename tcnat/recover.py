@@ -66,7 +66,7 @@ class _Recovery:
                 top = max(top, front.base + front.slots)
         self._take_slots()
         for key, front in present.fronts():
-            present.use_front(key, front, 1)
+            present.use_front(key, None, front)
         self._keep_strangers()
         present.spared = present.numbers_without_run()
         present.inspect()
