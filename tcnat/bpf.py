@@ -281,18 +281,23 @@ class Map:
 
     def update_array(self, first: int, values: bytes) -> None:
         """Write consecutive elements of an array map, joined in ``values``, from index ``first`` on."""
-        self.update_runs([(first, values)])
+        if self._mappable:
+            self.update_runs([(first, memory.padded(values))])
+        else:
+            self._update_elements(first, values)
 
     def update_runs(self, runs: Sequence[tuple[int, bytes]]) -> None:
-        """As :meth:`update_array`, of several runs of elements, whose indexes rise."""
-        if self._mappable and all(first + len(values) // self.value_size <= self.max_entries for first, values in runs):
+        """Write runs of consecutive elements of an array map of 32-bit numbers, each from an index on; indexes rise. The
+        elements are joined, each padded to 8 bytes as in the map's memory."""
+        size = memory.ELEMENT_SIZE
+        if self._mappable and all(first + len(elements) // size <= self.max_entries for first, elements in runs):
             try:
-                memory.write_numbers(self.fd, runs)
+                memory.write_elements(self.fd, runs)
                 return
             except OSError:  # made without
                 self._mappable = False
-        for first, values in runs:
-            self._update_elements(first, values)
+        for first, elements in runs:
+            self._update_elements(first, memory.narrow(elements))
 
     def _update_elements(self, first: int, values: bytes) -> None:
         """Without mapping the map."""

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain, cycle, filterfalse, islice
+from typing import Any, TypeVar
 
 from tcnat.model import Backend
 
@@ -33,6 +34,7 @@ SPARE = 32
 REACH, LEAST_AHEAD = 65536, 16
 """A list of about so many slots is kept to take a backend's next ones from, these at least, all at once."""
 _BYTE = 256
+Name = TypeVar("Name", int, bytes)
 _in_one = chain.from_iterable
 _two_numbers = struct.Struct(">QQ").unpack
 
@@ -70,28 +72,30 @@ def table(backends: Sequence[Backend], size: int = 0) -> list[int]:
     return [number - 1 for number in held(backends, range(1, len(backends) + 1), size)]
 
 
-def held(backends: Sequence[Backend], numbers: Sequence[int], size: int = 0) -> list[int]:
-    """As :func:`table`, with the backends' ``numbers``, of which none is 0, in place of their indexes."""
+def held(backends: Sequence[Backend], names: Sequence[Name], size: int = 0) -> list[Name]:
+    """As :func:`table`, with the backends' ``names``, none of them 0 or empty, in place of their indexes."""
     size = size or table_size(len(backends))
     if len(backends) < 2:
-        return [*numbers] * size
-    turns = sorted(zip(map(_digest, backends), numbers, strict=True))
-    return _populate([number for _, number in turns], [_preference(digest, size) for digest, _ in turns], size)
+        return [*names] * size
+    digests = [blake2b(address + port.to_bytes(2, "big"), digest_size=16).digest() for address, port in backends]
+    turns = sorted(zip(digests, names, strict=True))
+    return _populate([(name, *_preference(digest, size)) for digest, name in turns], size)
 
 
-def _populate(turns: list[int], preferences: list[tuple[int, int]], size: int) -> list[int]:
-    """Let each of ``turns`` in turn take the next free slot of its preference (first slot, step).
+def _populate(turns: list[tuple[Name, int, int]], size: int) -> list[Name]:
+    """Let each of ``turns`` in turn take the next free slot of its preference, which follows it (first slot, step).
 
     A slot that is taken stays so: what looks for the next free one goes on where it stopped. Most steps are taken in
     there, and none of them by Python code.
     """
-    slots = [0] * size
+    slots: list[Any] = [0] * size
     taken = slots.__getitem__
     some = _slots_in_order(size)
-    walks = [_in_one(_walk(some, first, step, size)) for first, step in preferences]
-    takers = [(number, filterfalse(taken, walk).__next__) for number, walk in zip(turns, walks, strict=True)]
-    for number, next_free in islice(cycle(takers), size):
-        slots[next_free()] = number
+    takers = [
+        (name, filterfalse(taken, _in_one(_walk(some, first, step, size))).__next__) for name, first, step in turns
+    ]
+    for name, next_free in islice(cycle(takers), size):
+        slots[next_free()] = name
     return slots
 
 
@@ -109,11 +113,6 @@ def _slots_in_order(size: int) -> Sequence[int]:
     slots = range(size)
     small = size <= _BYTE  # as bytes they stay in a cache
     return (bytes(slots) if small else [*slots]) * (max(LEAST_AHEAD, min(size, REACH // size)) + 1)
-
-
-def _digest(backend: Backend) -> bytes:
-    address, port = backend
-    return blake2b(address + port.to_bytes(2, "big"), digest_size=16).digest()
 
 
 def _preference(digest: bytes, size: int) -> tuple[int, int]:

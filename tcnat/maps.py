@@ -37,7 +37,7 @@ from tcnat.steps import (
 )
 from tcnat.sweep import Sweeper
 
-SLOTS_AT_ONCE = 65536
+SLOTS_AT_ONCE = 32768
 """Slots that are worked out before they are written: more would only take memory."""
 FRONT_ENDS_AT_ONCE = 256
 """Front ends that are planned for at a time, few enough for what a plan has looked at to be in a cache still when it is
@@ -175,7 +175,7 @@ class MapStore:
 
     def _write_runs(self, steps: Sequence[WriteRun]) -> None:
         for some in _portions_of(sorted(steps, key=attrgetter("base"))):
-            self._maps["slots"].update_runs([(step.base, step.slots().tobytes()) for step in some])
+            self._maps["slots"].update_runs([(step.base, step.slots()) for step in some])
             self._record(some, sum(step.count for step in some))
 
     def _write_services(self, steps: Sequence[WriteService]) -> None:

@@ -7,31 +7,45 @@ quick here. The memory is mapped only while it is copied, so that it is not coun
 from __future__ import annotations
 
 import mmap
+from array import array
 from collections.abc import Iterable, Iterator
 
 NUMBER_SIZE = 4
-_STRIDE = 2
+ELEMENT_SIZE = 8
 """The kernel keeps an element of an array map in multiples of 8 bytes: of two numbers the first is the value."""
-_PER_PAGE = mmap.PAGESIZE // (NUMBER_SIZE * _STRIDE)
+_STRIDE = ELEMENT_SIZE // NUMBER_SIZE
+_PER_PAGE = mmap.PAGESIZE // ELEMENT_SIZE
 _AT_ONCE = 128 * _PER_PAGE
 """Elements that are mapped at a time."""
 _NEAR = 32 * _PER_PAGE
 """Mapping so many elements more costs about as much as mapping once more."""
 
 
-def write_numbers(fd: int, runs: Iterable[tuple[int, bytes]]) -> None:
-    """Write runs of consecutive elements, each from an index on, joined; the indexes rise. OSError where the map cannot
-    be mapped, or is too small."""
+def padded(values: bytes) -> bytes:
+    """Joined numbers as elements of a map's memory."""
+    elements = array("I", bytes(_STRIDE * len(values)))
+    elements[::_STRIDE] = array("I", values)
+    return elements.tobytes()
+
+
+def narrow(elements: bytes) -> bytes:
+    """The numbers in :func:`padded` ones."""
+    return memoryview(elements).cast("I")[::_STRIDE].tobytes()
+
+
+def write_elements(fd: int, runs: Iterable[tuple[int, bytes]]) -> None:
+    """Write runs of consecutive elements, each from an index on and :func:`padded`; the indexes rise. OSError where the
+    map cannot be mapped, or is too small."""
     for start, stop, pieces in _windows(runs):
         page = start // _PER_PAGE
-        with _mapped(fd, page, stop, mmap.PROT_READ | mmap.PROT_WRITE) as raw, memoryview(raw).cast("I") as window:
-            for first, values in pieces:
-                at = (first - page * _PER_PAGE) * _STRIDE
-                window[at : at + len(values) * _STRIDE : _STRIDE] = values
+        with _mapped(fd, page, stop, mmap.PROT_READ | mmap.PROT_WRITE) as window:
+            for first, elements in pieces:
+                at = (first - page * _PER_PAGE) * ELEMENT_SIZE
+                window[at : at + len(elements)] = elements
 
 
 def read_numbers(fd: int, count: int) -> bytearray:
-    """The first ``count`` elements, joined. OSError as :func:`write_numbers`."""
+    """The first ``count`` elements, joined. OSError as :func:`write_elements`."""
     found = bytearray(NUMBER_SIZE * count)
     target = memoryview(found).cast("I")
     for start in range(0, count, _AT_ONCE):
@@ -41,24 +55,28 @@ def read_numbers(fd: int, count: int) -> bytearray:
     return found
 
 
-def _windows(runs: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int, list[tuple[int, memoryview]]]]:
+def _windows(runs: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int, list[tuple[int, bytes]]]]:
     """The runs in pieces that are mapped together: from which element up to which, and each piece's first."""
     start = stop = 0
-    pieces: list[tuple[int, memoryview]] = []
-    for first, joined in runs:
-        values = memoryview(joined).cast("I")
-        for done in range(0, len(values), _AT_ONCE):
-            piece = values[done : done + _AT_ONCE]
-            begin, end = first + done, first + done + len(piece)
-            if pieces and (begin - stop > _NEAR or end - start > _AT_ONCE):
-                yield start, stop, pieces
-                pieces = []
-            if not pieces:
-                start = begin
-            stop = end
-            pieces.append((begin, piece))
+    pieces: list[tuple[int, bytes]] = []
+    for first, piece in _pieces(runs):
+        end = first + len(piece) // ELEMENT_SIZE
+        if pieces and (first - stop > _NEAR or end - start > _AT_ONCE):
+            yield start, stop, pieces
+            pieces = []
+        if not pieces:
+            start = first
+        stop = end
+        pieces.append((first, piece))
     if pieces:
         yield start, stop, pieces
+
+
+def _pieces(runs: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The runs, none longer than what is mapped at a time."""
+    for first, elements in runs:
+        for done in range(0, len(elements), _AT_ONCE * ELEMENT_SIZE):
+            yield first + done // ELEMENT_SIZE, elements[done : done + _AT_ONCE * ELEMENT_SIZE]
 
 
 def _mapped(fd: int, page: int, stop: int, protection: int) -> mmap.mmap:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tcnat.entries import Front, address_key, extra_flags, service_of, service_value, serves
+from tcnat.entries import Front, address_key, extra_flags, serves, service_of, service_value
 from tcnat.layout import ServiceFlag
 from tcnat.present import Present
 from tcnat.steps import (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tcnat.allocate import Numbers, Runs
-from tcnat.entries import Front, address_key, extra_flags, service_of, service_value, serves
+from tcnat.entries import Front, address_key, extra_flags, serves, service_of, service_value
 from tcnat.layout import Family
 from tcnat.mirror import ServicesMirror
 from tcnat.model import ServicePortName

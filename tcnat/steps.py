@@ -6,12 +6,14 @@ follows.
 
 from __future__ import annotations
 
-from array import array
+import struct
 
 import msgspec
 
 from tcnat import maglev
 from tcnat.model import Backend, ServicePortName
+
+_element = struct.Struct("=I4x").pack
 
 
 class NameService(msgspec.Struct, frozen=True, gc=False):
@@ -38,9 +40,9 @@ class WriteRun(msgspec.Struct, frozen=True, gc=False):
     numbers: tuple[int, ...]
     backends: tuple[Backend, ...]
 
-    def slots(self) -> array[int]:
-        """The backend id of each of the ``count`` slots."""
-        return array("I", maglev.held(self.backends, self.numbers, self.count))
+    def slots(self) -> bytes:
+        """The backend id of each of the ``count`` slots, joined, each padded to 8 bytes as in the map's memory."""
+        return b"".join(maglev.held(self.backends, [*map(_element, self.numbers)], self.count))
 
 
 class WriteService(msgspec.Struct, frozen=True, gc=False):

@@ -6,7 +6,7 @@ import errno
 import struct
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tcnat.bpf import BpfError, MapFull
@@ -63,8 +63,8 @@ class FakeMap:
             self.update((first + index).to_bytes(4, "little"), values[index * size : (index + 1) * size])
 
     def update_runs(self, runs: Sequence[tuple[int, bytes]]) -> None:
-        for first, values in runs:
-            self.update_array(first, values)
+        for first, elements in runs:
+            self.update_array(first, b"".join(elements[at : at + 4] for at in range(0, len(elements), 8)))
 
     def read_array(self, count: int) -> bytes:
         return b"".join(self.lookup(index.to_bytes(4, "little")) or b"" for index in range(count))
@@ -113,10 +113,10 @@ class Contents:
     """As far as any was written; those between that were not are 0, which is never a backend's."""
     backends: Mapping[int, bytes]
 
-    def write_slots(self, base: int, slots: Iterable[int]) -> None:
-        """Write consecutive slots."""
+    def write_slots(self, base: int, elements: bytes) -> None:
+        """Write consecutive slots, each padded to 8 bytes."""
         self.slots.extend([0] * (base - len(self.slots)))
-        written = array("I", slots)
+        written = array("I", elements)[::2]
         self.slots[base : base + len(written)] = written
 
     @classmethod
@@ -129,7 +129,7 @@ class Contents:
             {int.from_bytes(key, "little"): value for key, value in maps["backends"].content.items()},
         )
         for key, value in sorted((int.from_bytes(k, "little"), v) for k, v in maps["slots"].content.items()):
-            found.write_slots(key, [int.from_bytes(value, "little")])
+            found.write_slots(key, value + bytes(4))
         return found
 
     def backend(self, number: int) -> tuple[Backend, int]:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tcnat.bpf import BpfError, Map, MapFull, raise_memlock
 from tcnat.layout import DEFAULT_TIMEOUTS, MAPS, Choice, Direction, Family, FlowState, MapType, ServiceFlag
 from tcnat.maps import MapStore
+from tcnat.memory import padded
 from tcnat.model import Backend, FrontEnd, FrontEndKey, Protocol, ServicePortName, Verdict, parse_address
 from tcnat.plan import Unfit
 from tcnat.settings import Settings
@@ -285,7 +286,7 @@ def test_runs_near_and_far_are_written_together_and_nothing_else(mappable: bool)
     there.update_array(0, expected.tobytes())
     runs = [(0, 3), (3, 700), (5000, 251), (5252, 251), (30_000, 70_001), (101_000, 1), (300_000, 1083)]
     numbers = [array("I", range(1 << 20, (1 << 20) + count)) for _, count in runs]
-    there.update_runs([(first, each.tobytes()) for (first, _), each in zip(runs, numbers, strict=True)])
+    there.update_runs([(first, padded(each.tobytes())) for (first, _), each in zip(runs, numbers, strict=True)])
     assert there._mappable == mappable
     for (first, count), each in zip(runs, numbers, strict=True):
         expected[first : first + count] = each
