@@ -102,11 +102,18 @@ class MapStore:
         return self.remove_drained(live_front_ends(self.family, self._maps, self.present.draining, now))
 
     def _portions(self, changed: Mapping[FrontEndKey, FrontEnd | None]) -> Iterator[Portion]:
-        """Some of the changed front ends at a time, those first that are there: by them service ids are known again."""
-        keys = sorted(changed, key=lambda key: service_key(*key) not in self.present.services.fronts)
+        """Some of the changed front ends at a time. First those that are there, for by them service ids are known
+        again, in the order of their runs: what some of them free lies together, and is what the next ones are written
+        to."""
+        keys = sorted(changed, key=self._place)
         for start in range(0, len(keys), FRONT_ENDS_AT_ONCE):
             some = {key: changed[key] for key in keys[start : start + FRONT_ENDS_AT_ONCE]}
             yield some, partial(plan, self.present, some)
+
+    def _place(self, key: FrontEndKey) -> int:
+        """Where a front end's run begins, behind all others if there is none."""
+        front = self.present.front(service_key(*key))
+        return self.present.free_slots.capacity if front is None else front.base
 
     def _settle(self, portions: Iterable[Portion]) -> int:
         """Carry all of it out, and when something was freed try what did not fit again."""
