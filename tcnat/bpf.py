@@ -287,8 +287,8 @@ class Map:
             self._update_elements(first, values)
 
     def update_runs(self, runs: Sequence[tuple[int, bytes]]) -> None:
-        """Write runs of consecutive elements of an array map of 32-bit numbers, each from an index on; indexes rise. The
-        elements are joined, each padded to 8 bytes as in the map's memory."""
+        """Write runs of consecutive elements of an array map of 32-bit numbers, each from an index on, in rising
+        order. The elements are joined, each padded to 8 bytes as in the map's memory."""
         size = memory.ELEMENT_SIZE
         if self._mappable and all(first + len(elements) // size <= self.max_entries for first, elements in runs):
             try:

@@ -13,7 +13,7 @@ table keeps its size**. Two things see to that:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain, cycle, filterfalse, islice
@@ -35,7 +35,6 @@ REACH, LEAST_AHEAD = 65536, 16
 """A list of about so many slots is kept to take a backend's next ones from, these at least, all at once."""
 _BYTE = 256
 Name = TypeVar("Name", int, bytes)
-_in_one = chain.from_iterable
 _two_numbers = struct.Struct(">QQ").unpack
 
 
@@ -76,14 +75,14 @@ def held(backends: Sequence[Backend], names: Sequence[Name], size: int = 0) -> l
     """As :func:`table`, with the backends' ``names``, none of them 0 or empty, in place of their indexes."""
     size = size or table_size(len(backends))
     if len(backends) < 2:
-        return [*names] * size
+        return list(names) * size
     digests = [blake2b(address + port.to_bytes(2, "big"), digest_size=16).digest() for address, port in backends]
-    turns = sorted(zip(digests, names, strict=True))
-    return _populate([(name, *_preference(digest, size)) for digest, name in turns], size)
+    preferences = sorted(zip(map(_two_numbers, digests), names, strict=True))
+    return _populate([(name, offset % size, skip % (size - 1) + 1) for (offset, skip), name in preferences], size)
 
 
 def _populate(turns: list[tuple[Name, int, int]], size: int) -> list[Name]:
-    """Let each of ``turns`` in turn take the next free slot of its preference, which follows it (first slot, step).
+    """Let each of ``turns`` (name, first slot, step) in turn take the next free slot of its walk.
 
     A slot that is taken stays so: what looks for the next free one goes on where it stopped. Most steps are taken in
     there, and none of them by Python code.
@@ -91,16 +90,21 @@ def _populate(turns: list[tuple[Name, int, int]], size: int) -> list[Name]:
     slots: list[Any] = [0] * size
     taken = slots.__getitem__
     some = _slots_in_order(size)
-    takers = [
-        (name, filterfalse(taken, _in_one(_walk(some, first, step, size))).__next__) for name, first, step in turns
-    ]
+    takers = [(name, filterfalse(taken, _walk(some, first, step, size)).__next__) for name, first, step in turns]
     for name, next_free in islice(cycle(takers), size):
         slots[next_free()] = name
     return slots
 
 
-def _walk(some: Sequence[int], first: int, step: int, size: int) -> Iterator[Sequence[int]]:
-    """The slots first, first + step, … modulo ``size``, some at a time, without an end."""
+def _walk(some: Sequence[int], first: int, step: int, size: int) -> Iterable[int]:
+    """The slots first, first + step, … modulo ``size``, all of them."""
+    if len(some) > size * size:
+        return some[first : first + size * step : step]
+    return chain.from_iterable(_pieces(some, first, step, size))
+
+
+def _pieces(some: Sequence[int], first: int, step: int, size: int) -> Iterator[Sequence[int]]:
+    """A walk, some slots at a time, without an end."""
     ahead = (len(some) // size - 1) * step
     while True:
         yield some[first : first + ahead : step]
@@ -113,9 +117,3 @@ def _slots_in_order(size: int) -> Sequence[int]:
     slots = range(size)
     small = size <= _BYTE  # as bytes they stay in a cache
     return (bytes(slots) if small else [*slots]) * (max(LEAST_AHEAD, min(size, REACH // size)) + 1)
-
-
-def _preference(digest: bytes, size: int) -> tuple[int, int]:
-    """Where a backend's permutation of the slots begins, and how far each next one lies (offset, skip)."""
-    offset, skip = _two_numbers(digest)
-    return offset % size, skip % (size - 1) + 1

@@ -94,12 +94,23 @@ def _plan(present: Present, decision: Decision, unfit: Iterable[Unfit] = ()) -> 
 class _Need(msgspec.Struct, frozen=True, gc=False):
     """What it takes to serve a front end with these backends."""
 
+    key: bytes  # the front end's
     backends: tuple[Backend, ...]
     endpoints: tuple[bytes, ...]  # theirs, in the same order
     missing: list[bytes]  # the endpoints without a backend id
-    keys: list[bytes]  # of the services entries that may be new
     base: int | None  # of a run that holds them already
     count: int  # slots
+
+    @property
+    def entries(self) -> int:
+        """How many services entries may be new."""
+        return 2 + 2 * len(self.missing)
+
+    @property
+    def keys(self) -> list[bytes]:
+        """Those entries' keys."""
+        ends = [self.key, *self.missing]
+        return [*ends, *map(address_key, ends)]
 
 
 class _Planner:
@@ -113,7 +124,8 @@ class _Planner:
         self._table_size = cache(maglev.table_size)
         # What this plan has added to the present's.
         self._entries: set[bytes] = set()
-        self._perhaps_new: list[bytes] = []  # keys of entries, not looked at yet
+        self._perhaps_new: list[_Need] = []  # needs whose entries were not looked at yet
+        self._most_new = 0  # how many entries those are
         self._service_ids: dict[ServicePortName, int] = {}
         self._backends_of: dict[int, dict[bytes, int]] = {}  # service id -> endpoint -> backend id, with the present's
         self._run_of: dict[tuple[int, ...], WriteRun] = {}
@@ -186,8 +198,7 @@ class _Planner:
         base, count = self._run([numbers[endpoint] for endpoint in endpoints], old) if not missing else (None, 0)
         if base is None:
             count = self._table_size(len(backends), old.slots if old else 0)
-        keys = [key, address_key(key), *missing, *map(address_key, missing)]
-        return _Need(backends, endpoints, missing, keys, base, count)
+        return _Need(key, backends, endpoints, missing, base, count)
 
     def _run(self, numbers: list[int], old: Front | None) -> tuple[int | None, int]:
         """Base and count of a run of these backend ids; no base if there is none, or none is needed."""
@@ -204,7 +215,7 @@ class _Planner:
     def _lacks(self, need: _Need, new: bool) -> tuple[str, int] | None:
         """The map that has no room for it, and that map's entries; None if all have."""
         slots = self._free_slots
-        if not self._has_entries(need.keys):
+        if not self._has_entries(need):
             return "services", self._present.services_limit
         if len(need.missing) > self._backend_numbers.left:
             return "backends", self._backend_numbers.limit
@@ -214,20 +225,22 @@ class _Planner:
                 return "slots", slots.capacity
         return None
 
-    def _has_entries(self, keys: list[bytes]) -> bool:
-        """Whether the services map has room for these. Which of them it has already is only looked at where it matters:
+    def _has_entries(self, need: _Need) -> bool:
+        """Whether the services map has room for it. Which entries it has already is only looked at where it matters:
         its mirror is large, and slow to look into."""
         there, limit = self._present.services, self._present.services_limit
-        if len(there) + len(self._entries) + len(self._perhaps_new) + len(keys) <= limit:
+        if len(there) + len(self._entries) + self._most_new + need.entries <= limit:
             return True
-        self._entries.update(key for key in self._perhaps_new if key not in there)
+        self._entries.update(key for each in self._perhaps_new for key in each.keys if key not in there)
         self._perhaps_new.clear()
-        new = {key for key in keys if key not in self._entries and key not in there}
+        self._most_new = 0
+        new = {key for key in need.keys if key not in self._entries and key not in there}
         return not new or len(there) + len(self._entries) + len(new) <= limit
 
     def _front(self, front_end: FrontEnd, service: int | None, need: _Need) -> Front:
         """Take what is needed, and say how the front end is then to be."""
-        self._perhaps_new += need.keys
+        self._perhaps_new.append(need)
+        self._most_new += need.entries
         if service is None:
             service = self._service_numbers.take()
             self._name(service, front_end.service)
