@@ -102,7 +102,8 @@ def _first(what: str, look: Callable[[], list[str]], words: str) -> str:
     try:
         found = look()
     except OSError as error:
-        return f"{what} cannot be read: {error.strerror}"
+        why = error.strerror or str(error) or type(error).__name__  # a socket's time-out has no errno
+        return f"{what} cannot be read: {why}"
     return f"{words} {found[0]}" if found else ""
 
 
