@@ -11,7 +11,7 @@ from typing import TypeVar
 import click
 
 from . import agent, bundle, devices, kubernetes, programs, replay, scale
-from .comparison import compare
+from .comparison import compare, found_slow
 from .figures import Figure, table
 from .goals import VM_MARKS
 from .loads.servers import serving
@@ -20,25 +20,23 @@ from .marks import verdicts
 from .packets import results as packets
 from .peers.control import COMPARED, control, measures
 from .peers.control import FULL as CONTROL
-from .peers.lineup import LineUp, Slow
+from .peers.lineup import LineUp
 from .peers.nftables import NFTABLES
 from .peers.tcnat import TCNAT_NAME
 from .plans import FULL, QUICK
-from .results import QUICK_REPORT, REPORT, Results, add
+from .results import QUICK_REPORT, REPORT, Results, add, read, same
 from .series import NO_PROXY
 from .tables import comparison, marks
 from .vm.host import VmPlan, measure
 
 Part = Callable[[], Results]
 _Plan = TypeVar("_Plan")
-SIDE_BY_SIDE = 3
-"""How many times longer a peer may take to load where all load at the same time."""
 
 
 @click.command()
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement that is no comparison.")
 @click.option("--quick", is_flag=True, help="Packets, and the comparison without Kubernetes, in three minutes.")
-@click.option("--patience", default=FULL.patience, show_default=True, help="Seconds that a peer may take to load.")
+@click.option("--patience", default=FULL.patience, show_default=True, help="Seconds that peers may take to load.")
 @click.option("--services", type=int, multiple=True, help="Compare with that many Services alone.")
 @click.option("--only", multiple=True, metavar="PART", help="A part of it; --only '' tells which there are.")
 def main(runs: int, quick: bool, patience: float, services: tuple[int, ...], only: tuple[str, ...]) -> None:
@@ -57,12 +55,11 @@ def main(runs: int, quick: bool, patience: float, services: tuple[int, ...], onl
 
 
 def _parts(runs: int, patience: float, services: Sequence[int]) -> dict[str, Part]:
-    slow: Slow = {}  # found where each loads alone, and then not tried again
     return {
         "programs": _programs,
         "packets": lambda: packets.measure(packets.FULL),
-        "control": lambda: _control(patience, slow, services),
-        "comparison": lambda: _full(patience, slow, services),
+        "comparison": lambda: _full(patience, services),
+        "control": lambda: _control(patience, services),
         "vm": _vm,
         "agent": lambda: _of(agent.starts(runs)),
         "changes": lambda: _of([agent.changes(5000, runs, 50), agent.changes(50000, runs, 20)]),
@@ -78,14 +75,17 @@ def _quick() -> dict[str, Part]:
     return {"packets": lambda: packets.measure(packets.QUICK), "comparison": _few}
 
 
-def _full(patience: float, slow: Slow, services: Sequence[int]) -> Results:
-    plan = replace(FULL, works=_chosen(FULL.works, services), patience=SIDE_BY_SIDE * patience)
-    with LineUp(cluster=True, slow=slow) as lineup, serving(lineup.lab):
+def _full(patience: float, services: Sequence[int]) -> Results:
+    plan = replace(FULL, works=_chosen(FULL.works, services), patience=patience)
+    with LineUp(cluster=True) as lineup, serving(lineup.lab):
         return compare(lineup, plan)
 
 
-def _control(patience: float, slow: Slow, services: Sequence[int]) -> Results:
+def _control(patience: float, services: Sequence[int]) -> Results:
+    """Who was too slow where all loaded at the same time is not tried again."""
     plans = {count: replace(plan, patience=patience) for count, plan in _chosen(CONTROL, services).items()}
+    earlier = read(REPORT) if REPORT.exists() else Results()
+    slow = found_slow(earlier) if same(earlier.machine, machine()) else {}
     with LineUp(cluster=True, only=COMPARED, slow=slow) as lineup:
         series = control(lineup, plans, _tell)
     return Results(measures=measures(plans.values()), series=series)

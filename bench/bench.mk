@@ -3,7 +3,7 @@ BENCH_ARGS ?=
 
 .PHONY: bench bench-quick
 
-bench: ## Measure, about an hour: traffic beside kube-proxy and others, memory, programming, changes, sizes
+bench: ## Measure, some 45 minutes: traffic beside kube-proxy and others, memory, programming, changes, sizes
 	@$(PYTHON) -m bench $(BENCH_ARGS) $(ARGS)
 
 bench-quick: setup ## Measure, three minutes: traffic with 10 Services beside no proxy and nftables

@@ -15,10 +15,11 @@ from tests.lab.commands import CommandFailed
 
 from .goals import MARKS
 from .loads import Load, LoadFailed, Outcome
+from .loads.http import HTTP_SHORT
 from .machine import machine
 from .marks import verdicts
-from .peers.lineup import AtWork, LineUp
-from .peers.stand import Stand
+from .peers.lineup import AtWork, LineUp, Slow
+from .peers.stand import Stand, TooSlow
 from .plans import Plan, Work
 from .progress import Progress
 from .results import Results
@@ -26,6 +27,7 @@ from .series import Measure, Series
 
 _Thing = TypeVar("_Thing")
 _TRIES = 3
+_NOT_LOADED = re.compile(r"not loaded within ([\d.]+) s")
 _MOST = 500
 """Characters of an error that are printed."""
 
@@ -82,7 +84,7 @@ def compare(lineup: LineUp, plan: Plan) -> Results:
 def _at_work(at_work: AtWork, services: int, works: Sequence[Work], progress: Progress) -> Iterator[Series]:
     yield from compared(works, at_work.stands, services, progress.step)
     for slow in at_work.too_slow:
-        yield from without_runs(works, slow.peer, services, f"not loaded within {slow.seconds:g} s")
+        yield from without_runs(works, slow.peer, services, slow.note)
         progress.skip(sum(work.rounds for work in works))
 
 
@@ -134,6 +136,13 @@ def _run(work: Work, stand: Stand, own: _Runs, when: str) -> None:
 def without_runs(works: Iterable[Work], peer: str, services: int, note: str) -> list[Series]:
     """The series of a peer that is not at work; ``note``: why."""
     return [Series(measure.key, peer, services, note=note) for work in works for measure in work.load.measures]
+
+
+def found_slow(results: Results) -> Slow:
+    """Who did not load how many Services in time, by what a comparison has left."""
+    runless = (each for each in results.series if each.measure == HTTP_SHORT.measures[0].key and not each.runs)
+    found = ((each.peer, each.services, _NOT_LOADED.fullmatch(each.note)) for each in runless)
+    return {(peer, services): TooSlow(peer, services, float(match[1])) for peer, services, match in found if match}
 
 
 def _in_short(error: Exception) -> str:

@@ -17,6 +17,8 @@ from tests.lab.commands import CommandFailed
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 """Seconds: CPU time is told in multiples of it."""
 _PAUSE = 0.002
+_NETFILTER = ("nf_", "nft_", "xt_", "ip_set", "ip_vs", "bucket_table_alloc")
+"""How functions of the kernel are called that hold rules, sets and their hash tables."""
 
 
 def resident(pid: int) -> float:
@@ -26,9 +28,19 @@ def resident(pid: int) -> float:
 
 
 def kernel_memory() -> float:
-    """MB that the kernel holds for itself and cannot take back: slabs, vmalloc, per-CPU memory (proc(5), meminfo)."""
+    """MB that the kernel holds for itself and cannot take back, as far as rules of netfilter's may be in it: slabs and
+    per-CPU memory (proc(5), meminfo), and what netfilter has of vmalloc's."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    return sum(int(lines[name].split()[0]) for name in ("SUnreclaim", "VmallocUsed", "Percpu")) / 1024
+    held = sum(int(lines[name].split()[0]) for name in ("SUnreclaim", "Percpu")) / 1024
+    return held + netfilter_areas(Path("/proc/vmallocinfo").read_text()) / 1024**2
+
+
+def netfilter_areas(vmallocinfo: str) -> int:
+    """Bytes of the areas that netfilter's functions have asked for (proc(5), vmallocinfo: a line has addresses, bytes,
+    the caller). All of vmalloc's would have BPF maps, programs and stacks of others in them, and what is to be given
+    back yet."""
+    areas = (line.split() for line in vmallocinfo.splitlines())
+    return sum(int(size) for _, size, caller, *_ in areas if caller.startswith(_NETFILTER))
 
 
 def map_memory(fd: int) -> float:

@@ -8,7 +8,7 @@ A part reads nothing of the file but through :func:`read`, and writes nothing bu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,10 +92,15 @@ def write(results: Results, path: Path = REPORT) -> None:
     os.replace(fresh, path)
 
 
+def same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether what was measured on these machines may stand in one file."""
+    return all(one.get(name) == other.get(name) for name in SAME)
+
+
 def add(results: Results, path: Path = REPORT) -> Results:
     """Add results to a file and return all it holds then. What the file had of another machine or kernel goes."""
     older = read(path) if path.exists() else Results()
-    if any(older.machine.get(name) != results.machine.get(name) for name in SAME):
+    if not same(older.machine, results.machine):
         older = Results()
     merged = older.merged(results)
     write(merged, path)

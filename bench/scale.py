@@ -20,9 +20,9 @@ from .processes import cpu_seconds
 from .standin import Change, StandInServer, standing_in
 
 SERVICES, ENDPOINTS = 50_000, 10
-LONE_CHANGES = 30
-STREAM = 20_000
-"""Changes that are told as fast as the stand-in server can, each of another Service."""
+LONE_CHANGES = 20
+STREAM, STREAMS = 20_000, 5
+"""Changes that are told as fast as the stand-in server can, each of another Service; in so many runs."""
 WRITER_SECONDS = 5
 _SIZE = f"{SERVICES:,} x {ENDPOINTS}"
 
@@ -75,14 +75,19 @@ def _lone_change(lab: Lab, server: StandInServer, number: int) -> float:
 
 
 def _stream(lab: Lab, server: StandInServer, run: Run) -> list[Figure]:
-    """Changes that come without a pause: when the last of them is in the maps, and what they took of the agent."""
+    """Changes that come without a pause: when the last of them is in the maps, and what they took of the agent; some
+    thousands, and then others, each of another Service."""
     changes: list[Change] = [(1 + at * 7919 % SERVICES, 2) for at in range(STREAM)]
-    worked = cpu_seconds(run.pid)
-    taken = until_in_maps(lab, changes[-1][0], lambda: server.change_all(changes)) / 1000
-    worked = cpu_seconds(run.pid) - worked
+    rates, cpu = [], []
+    for at in range(0, STREAM, STREAM // STREAMS):
+        part = changes[at : at + STREAM // STREAMS]
+        worked = cpu_seconds(run.pid)
+        taken = until_in_maps(lab, part[-1][0], lambda part=part: server.change_all(part)) / 1000
+        cpu.append((cpu_seconds(run.pid) - worked) / len(part) * 1e6)
+        rates.append(len(part) / taken)
     name = f"a stream of endpoint changes from a stand-in server, {_SIZE}: "
     return [
-        Figure(f"{name}changes per second, whole agent", "1/s", (STREAM / taken,)),
-        Figure(f"{name}CPU time of a change, whole agent", "us", (worked / STREAM * 1e6,)),
+        Figure(f"{name}changes per second, whole agent", "1/s", tuple(rates)),
+        Figure(f"{name}CPU time of a change, whole agent", "us", tuple(cpu)),
         Figure(f"{name}changes that were lost", "", (lost(lab, dict(changes), ENDPOINTS),), at_most=0),
     ]

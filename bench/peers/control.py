@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,8 +19,9 @@ from .nftables import NFTABLES
 from .stand import PATIENCE, Peer, Stand, TooSlow
 from .tcnat import TCNAT_NAME
 
-SETTLE = 2.0
-"""Seconds until a program has given back what its start took, and the kernel what was removed."""
+STILL, EVERY, AT_MOST = 0.25, 1.0, 10.0
+"""The kernel has given back what was removed, and a program what its start took, when the kernel's memory moves by less
+than so many MB between two looks that are so many seconds apart; at the latest after so many seconds."""
 SYNC = Measure("sync", "Full sync: from the start until all is in force", "s", more_is_better=False)
 SYNC_CPU = Measure("sync_cpu", "CPU time of a full sync", "s", more_is_better=False)
 RESIDENT = Measure("resident", "Resident memory of the program that follows", "MB", more_is_better=False)
@@ -29,20 +31,23 @@ CHANGE = Measure("change", "An endpoint's change to traffic going there", "ms", 
 
 @dataclass(frozen=True, slots=True)
 class ControlPlan:
-    """What is measured with one number of Services: how many loadings, how many changes after the last of them, and for
-    how many seconds backends restart, with all peers at the same time; 0: not at all."""
+    """What is measured with one number of Services."""
 
     loadings: int
     changes: int
+    """After the last loading."""
+    following: float = 60.0
+    """Seconds after which no change is begun."""
     restarts: float = 0.0
+    """For how many seconds backends restart, with all peers at the same time; 0: not at all."""
     patience: float = PATIENCE
 
 
 FULL = {
     10: ControlPlan(5, 5),
     1000: ControlPlan(3, 5, restarts=60),
-    5000: ControlPlan(3, 3),
-    50000: ControlPlan(1, 1),
+    5000: ControlPlan(5, 5, following=120),
+    50000: ControlPlan(1, 5),
 }
 COMPARED = (NO_PROXY, TCNAT_NAME, NFTABLES, LEGACY, NFT)
 """Peers with a control plane of their own, and the limit."""
@@ -95,34 +100,57 @@ def _of_peer(line_up: LineUp, peer: Peer, services: int, plan: ControlPlan) -> I
     runs: dict[Measure, list[float]] = defaultdict(list)
     notes: dict[Measure, str] = {}
     try:
-        for number in range(plan.loadings):
-            time.sleep(SETTLE)
-            before = kernel_memory()
+        before = settled()
+        for left in reversed(range(plan.loadings)):
             with line_up.standing(peer, services, plan.patience) as stand:
-                if stand.proxy.loading is not None:
-                    time.sleep(SETTLE)
-                    _held(stand, kernel_memory() - before, runs)
-                if number == plan.loadings - 1:
-                    _follow(stand, plan, runs, notes)
+                holds = _loaded(stand, runs)
+                if not (holds and left):
+                    changes = change_latency(stand, plan.changes, plan.following)
+                    runs[CHANGE] += changes.taken
+                    notes[CHANGE] = changes.ended
+            if not holds:
+                break
+            after = settled()
+            runs[KERNEL].append(grown(before, holds.kernel, after) if holds.accounted is None else holds.accounted)
+            before = after
     except TooSlow as error:
-        notes[SYNC] = f"not loaded within {error.seconds:g} s"
+        notes[SYNC] = error.note
     for measure in {**runs, **notes}:
         yield Series(measure.key, peer.name, services, tuple(runs[measure]), note=notes.get(measure, ""))
 
 
-def _held(stand: Stand, grown: float, runs: dict[Measure, list[float]]) -> None:
-    """What loading took, and what there is now. ``grown``: by how many MB the kernel's memory has grown meanwhile."""
-    loading, accounted = stand.proxy.loading, stand.proxy.kernel_memory
-    assert loading is not None
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """MB that the kernel holds for itself with all loaded, and those that it accounts to the peer."""
+
+    kernel: float
+    accounted: float | None
+
+
+def _loaded(stand: Stand, runs: dict[Measure, list[float]]) -> _Holding | None:
+    """Note what loading took, and what there is now; None where nothing is loaded."""
+    loading = stand.proxy.loading
+    if loading is None:
+        return None
     runs[SYNC].append(loading.seconds)
     runs[SYNC_CPU].append(loading.cpu)
-    runs[KERNEL].append(grown if accounted is None else accounted)
+    kernel = settled()
     if stand.proxy.pid is not None:
         runs[RESIDENT].append(resident(stand.proxy.pid))
+    return _Holding(kernel, stand.proxy.kernel_memory)
 
 
-def _follow(stand: Stand, plan: ControlPlan, runs: dict[Measure, list[float]], notes: dict[Measure, str]) -> None:
-    taken: Sequence[float] = change_latency(stand, plan.changes)
-    runs[CHANGE] += taken
-    if len(taken) < plan.changes:
-        notes[CHANGE] = f"change {len(taken) + 1} was not followed in time"
+def grown(before: float, loaded: float, after: float) -> float:
+    """What loading holds: the mean of what memory grew by and of what it shrank by when that was removed. What else
+    comes or goes at an even rate is not in it."""
+    return loaded - (before + after) / 2
+
+
+def settled() -> float:
+    """The kernel's memory (:func:`bench.processes.kernel_memory`), once it holds still."""
+    end = time.monotonic() + AT_MOST
+    now, before = kernel_memory(), math.inf
+    while abs(now - before) >= STILL and time.monotonic() < end:
+        time.sleep(EVERY)
+        now, before = kernel_memory(), now
+    return now

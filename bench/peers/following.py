@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tests.lab.nodes import Pod
 from tests.lab.site import Host
@@ -48,24 +50,39 @@ def answer(client: Host, target: Target, seconds: float = ANSWER_SECONDS) -> str
     return body.decode().strip()
 
 
-def change_latency(stand: Stand, changes: int) -> list[float]:
-    """Milliseconds from the beginning of a change, that has another backend serve alone, to the first new connection
-    that reaches it. A change that is not followed in :data:`CHANGE_SECONDS` ends it: there are fewer then.
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Milliseconds that each change took until traffic followed it, and why there are no more; "" where all were
+    made."""
+
+    taken: tuple[float, ...]
+    ended: str = ""
+
+
+def change_latency(stand: Stand, changes: int, within: float = math.inf) -> Changes:
+    """From the beginning of a change, that has another backend serve alone, to the first new connection that reaches
+    it. A change that is not followed in :data:`CHANGE_SECONDS` is the last; none but the first is begun after
+    ``within`` seconds.
 
     Before the first, one backend alone serves, and nothing but it answers any more.
     """
+    end = time.monotonic() + within
     taken: list[float] = []
     turns = itertools.cycle(stand.backends)
-    if not _alone(stand, next(turns)):
-        return taken
-    for _, backend in zip(range(changes), turns, strict=False):
+    ended = "" if _alone(stand, next(turns)) else "the first change was not followed in time"
+    for number, backend in zip(range(changes), turns, strict=False):
+        if number and time.monotonic() > end:
+            ended = f"no more than {number} in {within:g} s"
+        if ended:
+            break
         time.sleep(LONE)
         seconds = _until_answered(stand, backend)
         if seconds is None:
-            break
-        taken.append(seconds * 1000)
+            ended = f"change {number + 1} was not followed in time"
+        else:
+            taken.append(seconds * 1000)
     stand.proxy.serve(stand.backends)
-    return taken
+    return Changes(tuple(taken), ended)
 
 
 def _alone(stand: Stand, backend: Pod) -> bool:

@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from bench.processes import TICK, children, cpu_seconds
@@ -20,11 +20,15 @@ from tests.lab.site import Host
 
 from .api import Api
 from .lab import PeerLab, Place
-from .services import AWAY
+from .services import AWAY, Service
 from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
 
 LEGACY, NFT, IPVS = "kube-proxy iptables-legacy", "kube-proxy iptables-nft", "kube-proxy IPVS"
+_ADDRESSES = "KUBE-CLUSTER-IP"
 _NO_RULES = "".join(f"*{table}\nCOMMIT\n" for table in ("filter", "nat", "mangle"))
+_SYNC_PERIOD = "1h"
+"""As tcnat's: rules are written when something has changed. By its default, 30 s, it would write all of them anew
+nearly all the time with many Services, and take a CPU from whoever is measured beside it."""
 SETTLED = 2.0
 """Seconds for which it must have nothing left to do: more than the least time between syncs. It begins its first one
 while it is still being told of what there is, and the rest is left to the next; its metrics do not tell that."""
@@ -40,11 +44,12 @@ class KubeProxyAtWork:
 
     kernel_memory = None
 
-    def __init__(self, lab: PeerLab, place: Place, api: Api, name: str) -> None:
+    def __init__(self, lab: PeerLab, place: Place, api: Api, name: str, services: int) -> None:
         self._lab = lab
         self._place = place
         self._api = api
         self._name = name
+        self._services = services
         self._proxy: KubeProxy | None = None
         self.loading: Loading | None = None
 
@@ -56,6 +61,9 @@ class KubeProxyAtWork:
 
     def start(self, patience: float) -> None:
         """Start it, and wait for its first sync. TimeoutError."""
+        if self._name == IPVS:
+            addresses = set_of_addresses(self._lab.services(self._services))
+            self._place.node.run("ipset", "restore", text="".join(addresses))
         began = time.time()
         self._proxy = proxy = KubeProxy(
             self._lab,
@@ -66,6 +74,7 @@ class KubeProxyAtWork:
             legacy=self._name != NFT,
             mode="ipvs" if self._name == IPVS else "iptables",
             min_sync_period="1s",
+            sync_period=_SYNC_PERIOD,
             log=f"{self._place.node.role}/kube-proxy-{next(_numbers)}.log",
             wait=None,
         )
@@ -123,6 +132,17 @@ def _end_with_children(program: Program) -> None:
         os.killpg(program.pid, signal.SIGKILL)
 
 
+def set_of_addresses(services: Iterable[Service]) -> Iterator[str]:
+    """What ``ipset restore`` loads: the set of all ClusterIPs and ports, as kube-proxy's IPVS mode makes it. It finds
+    nothing left to add then; else it would run ``ipset add`` for each, which takes an emulated machine minutes.
+    Source: kubernetes (pkg/proxy/ipvs/ipset.go, pkg/util/ipset).
+    """
+    yield f"create {_ADDRESSES} hash:ip,port family inet hashsize 1024 maxelem 65536\n"
+    for service in services:
+        for port, _ in service.ports():
+            yield f"add {_ADDRESSES} {service.address},{port.protocol.lower()}:{port.port}\n"
+
+
 def _clean_legacy(node: Host) -> None:
     node.run("iptables-legacy-restore", text=_NO_RULES, timeout=PATIENCE)
 
@@ -153,7 +173,7 @@ class KubeProxies:
     def standing(self, lab: PeerLab, services: int, patience: float = PATIENCE) -> Iterator[Stand]:
         """See :class:`bench.peers.stand.Peer`."""
         place = lab.places[self.name]
-        proxy = KubeProxyAtWork(lab, place, self._api(), self.name)
+        proxy = KubeProxyAtWork(lab, place, self._api(), self.name, services)
         try:
             try:
                 proxy.start(patience)

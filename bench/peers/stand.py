@@ -29,6 +29,11 @@ class TooSlow(TcnatError):
         self.services = services
         self.seconds = seconds
 
+    @property
+    def note(self) -> str:
+        """As series without runs have it."""
+        return f"not loaded within {self.seconds:g} s"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -53,8 +53,9 @@ def lines(console: str) -> Iterator[Results]:
 @click.option("--services", type=int, multiple=True, required=True, help="Numbers of Services, one after the other.")
 @click.option("--rounds", type=int, required=True)
 @click.option("--seconds", type=float, required=True, help="Of each run.")
+@click.option("--peer", "peers", multiple=True, default=PEERS, help="Those alone.")
 @click.option("--patience", type=float, required=True, help="Seconds that peers may take to load their Services.")
-def main(services: tuple[int, ...], rounds: int, seconds: float, patience: float) -> None:
+def main(services: tuple[int, ...], rounds: int, seconds: float, peers: tuple[str, ...], patience: float) -> None:
     """Compare the peers in a guest of tests.vm."""
     with open("/proc/cmdline") as file:
         if MARK not in file.read().split():
@@ -63,7 +64,7 @@ def main(services: tuple[int, ...], rounds: int, seconds: float, patience: float
         run(["modprobe", module])
     work = Work(HTTP_SHORT_FEW, rounds, seconds)
     _tell("making the nodes")
-    with LineUp(cluster=True, ipvs=True, only=PEERS) as lineup:
+    with LineUp(cluster=True, ipvs=True, only=peers) as lineup:
         _tell("starting the API server")
         lineup.resize(services[0])
         for count in services:

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from bench.comparison import compare, compared, order, without_runs
+from bench.comparison import compare, compared, found_slow, order, without_runs
 from bench.goals import MARKS
 from bench.loads import LOADS, Load, LoadFailed, Outcome
 from bench.loads.servers import serving
@@ -23,6 +23,7 @@ from bench.peers.stand import Stand, TooSlow
 from bench.peers.straight import EMPTY_PROGRAM
 from bench.peers.tcnat import BY_STACK, TCNAT_NAME
 from bench.plans import FULL, QUICK, Plan, Work
+from bench.results import Results
 from bench.series import NO_PROXY, Measure, Series
 from tests.lab.commands import CommandFailed
 
@@ -200,3 +201,14 @@ def test_two_peers_are_compared_for_real() -> None:
     assert {each.key for each in results.measures} == {"dns_rate"}
     assert {each.mark.services for each in results.verdicts} == {10}
     assert all(each.said is Said.NOT_MEASURED for each in results.verdicts), "there was no HTTP"
+
+
+def test_the_control_plane_knows_who_was_too_slow_in_the_comparison() -> None:
+    work = FULL.works[50000]
+    slow = TooSlow("slow", 50000, 180.0)
+    series = without_runs(work, slow.peer, slow.services, slow.note)
+    series += without_runs(work, "other", 50000, "in round 1 of 5: status 1")
+    series += [Series(work[0].load.measures[0].key, "fast", 50000, (1.0,), note=slow.note)]
+    [(found, error)] = found_slow(Results(series=series)).items()
+    assert found == ("slow", 50000)
+    assert error.seconds == slow.seconds

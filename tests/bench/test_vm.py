@@ -10,7 +10,8 @@ import pytest
 
 from bench.goals import VM_MARKS
 from bench.loads.http import HTTP_SHORT_FEW
-from bench.peers.kubeproxy import IPVS
+from bench.peers.kubeproxy import IPVS, set_of_addresses
+from bench.peers.services import PORTS, made_up, real
 from bench.results import Results
 from bench.series import Series
 from bench.vm.guest import PEERS, line, lines
@@ -59,3 +60,10 @@ def test_the_guests_part_refuses_to_run_outside_a_guest() -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nothing done" in done.stderr
+
+
+def test_the_set_of_addresses_is_as_kube_proxy_makes_it() -> None:
+    made = list(set_of_addresses([real(2, ["10.0.0.2"], "10.0.0.2"), made_up(10)]))
+    assert made[0] == "create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536\n"
+    assert made[-1] == f"add KUBE-CLUSTER-IP {made_up(10).address},tcp:80\n"
+    assert len(set(made)) == 1 + len(PORTS) + 1

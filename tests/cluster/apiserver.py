@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tests.lab.addresses import SERVICE_NETWORK
-from tests.lab.commands import Program, run
+from tests.lab.commands import PATIENCE, Program, run
 from tests.lab.site import Host, Site
 
 from .binaries import Binaries
@@ -22,6 +22,8 @@ ETCD = "http://127.0.0.1:2379"
 GATES = "IPv6DualStack=true,EndpointSliceTerminatingCondition=true,EndpointSliceNodeName=true"
 """What 1.20 knows of today's API only when it is asked to."""
 START_SECONDS = 120
+ASKED_EVERY = 0.1 * PATIENCE
+"""Seconds between questions whether it is ready: each is a kubectl, which takes an emulated machine seconds of CPU."""
 STOP_SECONDS = 30
 
 
@@ -87,7 +89,7 @@ class ApiServer:
         )
 
     def _wait(self) -> None:
-        self._server.wait_for(self._is_ready, "the API server to be ready", timeout=START_SECONDS)
+        self._server.wait_for(self._is_ready, "the API server to be ready", START_SECONDS, ASKED_EVERY)
 
     def _is_ready(self) -> bool:
         if not self.certificate.exists():

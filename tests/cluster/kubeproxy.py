@@ -36,6 +36,7 @@ class KubeProxy:
         legacy: bool = False,
         mode: str = "iptables",
         min_sync_period: str = "0s",
+        sync_period: str = "30s",
         log: str = "kube-proxy.log",
         wait: float | None = 60,
     ) -> None:
@@ -54,6 +55,8 @@ class KubeProxy:
             f"--feature-gates=IPv6DualStack={str(dual_stack).lower()}",
             f"--iptables-min-sync-period={min_sync_period}",
             f"--ipvs-min-sync-period={min_sync_period}",
+            f"--iptables-sync-period={sync_period}",
+            f"--ipvs-sync-period={sync_period}",
             "--conntrack-max-per-core=0",
             "--conntrack-min=0",
             "--conntrack-tcp-timeout-established=0",
