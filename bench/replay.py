@@ -1,4 +1,4 @@
-"""``tcnat replay``: packets a second and memory, over 300,000 packets of clients' conversations."""
+"""``tcnat replay``: packets a second and memory, over 200,000 packets of clients' conversations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scapy.packet import Packet, Raw
 
 from .figures import Figure
 
-PACKETS = 300_000
+PACKETS = 200_000
 LEAST_RATE, MOST_MEMORY = 20_000, 200
 """Packets a second on one core, and megabytes."""
 OBJECTS = """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -40,27 +40,35 @@ def _from_a_file(runs: int) -> list[Figure]:
 
 
 def _from_a_server(runs: int) -> list[Figure]:
+    """Changes are made on the last of the agents."""
+    lone: list[float] = []
+    streamed: list[Figure] = []
     with Lab(backends=0) as lab, standing_in(lab.client, SERVICES, ENDPOINTS) as server:
-        source = "--kubeconfig", str(server.kubeconfig)
-        synced = _full_syncs(
-            f"full sync of {_SIZE} from a stand-in server", (following(lab, *source) for _ in range(runs))
-        )
-        with following(lab, *source) as run:
-            time.sleep(SETTLE)
-            lone = [_lone_change(lab, server, 1 + at * 7919 % SERVICES) for at in range(LONE_CHANGES)]
-            streamed = _stream(lab, server, run)
+
+        def change(run: Run) -> None:
+            lone.extend(_lone_change(lab, server, 1 + at * 7919 % SERVICES) for at in range(LONE_CHANGES))
+            streamed.extend(_stream(lab, server, run))
+
+        agents = (following(lab, "--kubeconfig", str(server.kubeconfig)) for _ in range(runs))
+        synced = _full_syncs(f"full sync of {_SIZE} from a stand-in server", agents, change)
     name = f"endpoint change at a stand-in server to the maps, {_SIZE}"
     return [*synced, Figure(name, "ms", tuple(lone), at_most=20), *streamed]
 
 
-def _full_syncs(name: str, runs: Iterable[AbstractContextManager[Run]]) -> list[Figure]:
+def _full_syncs(
+    name: str, runs: Iterable[AbstractContextManager[Run]], then: Callable[[Run], None] = lambda _: None
+) -> list[Figure]:
+    """``then`` is done with the last of them."""
     seconds, cpu, memory = [], [], []
-    for each in runs:
+    every = list(runs)
+    for number, each in enumerate(every, 1):
         with each as run:
             cpu.append(cpu_seconds(run.pid))
             seconds.append(run.seconds_to_sync)
             time.sleep(SETTLE)
             memory.append(run.resident())
+            if number == len(every):
+                then(run)
     return [
         Figure(name, "s", tuple(seconds), at_most=20),
         Figure(f"{name}: CPU time", "s", tuple(cpu)),

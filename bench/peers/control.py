@@ -36,8 +36,10 @@ class ControlPlan:
     loadings: int
     changes: int
     """After the last loading."""
+    loading: float = 40.0
+    """Seconds of loading after which none is begun."""
     following: float = 60.0
-    """Seconds after which no change is begun."""
+    """Seconds after which no change but the first is begun."""
     restarts: float = 0.0
     """For how many seconds backends restart, with all peers at the same time; 0: not at all."""
     patience: float = PATIENCE
@@ -46,8 +48,8 @@ class ControlPlan:
 FULL = {
     10: ControlPlan(5, 5),
     1000: ControlPlan(3, 5, restarts=60),
-    5000: ControlPlan(5, 5, following=120),
-    50000: ControlPlan(1, 5),
+    5000: ControlPlan(5, 5),
+    50000: ControlPlan(1, 5, following=30),
 }
 COMPARED = (NO_PROXY, TCNAT_NAME, NFTABLES, LEGACY, NFT)
 """Peers with a control plane of their own, and the limit."""
@@ -104,18 +106,21 @@ def _of_peer(line_up: LineUp, peer: Peer, services: int, plan: ControlPlan) -> I
         for left in reversed(range(plan.loadings)):
             with line_up.standing(peer, services, plan.patience) as stand:
                 holds = _loaded(stand, runs)
-                if not (holds and left):
+                last = not left or not holds or sum(runs[SYNC]) >= plan.loading
+                if last:
                     changes = change_latency(stand, plan.changes, plan.following)
                     runs[CHANGE] += changes.taken
                     notes[CHANGE] = changes.ended
-            if not holds:
-                break
             after = settled()
-            runs[KERNEL].append(grown(before, holds.kernel, after) if holds.accounted is None else holds.accounted)
+            if holds:
+                runs[KERNEL].append(grown(before, holds.kernel, after) if holds.accounted is None else holds.accounted)
+            if last:
+                notes[SYNC] = f"no more than {plan.loadings - left} in {plan.loading:g} s" if holds and left else ""
+                break
             before = after
     except TooSlow as error:
         notes[SYNC] = error.note
-    for measure in {**runs, **notes}:
+    for measure in {**runs, **{measure: note for measure, note in notes.items() if note}}:
         yield Series(measure.key, peer.name, services, tuple(runs[measure]), note=notes.get(measure, ""))
 
 

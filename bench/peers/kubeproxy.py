@@ -29,6 +29,9 @@ _NO_RULES = "".join(f"*{table}\nCOMMIT\n" for table in ("filter", "nat", "mangle
 _SYNC_PERIOD = "1h"
 """As tcnat's: rules are written when something has changed. By its default, 30 s, it would write all of them anew
 nearly all the time with many Services, and take a CPU from whoever is measured beside it."""
+_TOLD_FIRST = 1
+"""With more threads at a time its first sync begins while it is still being told of Services, and takes those that it
+does not know yet out of the set of addresses, one by one (:func:`set_of_addresses`)."""
 SETTLED = 2.0
 """Seconds for which it must have nothing left to do: more than the least time between syncs. It begins its first one
 while it is still being told of what there is, and the rest is left to the next; its metrics do not tell that."""
@@ -75,6 +78,7 @@ class KubeProxyAtWork:
             mode="ipvs" if self._name == IPVS else "iptables",
             min_sync_period="1s",
             sync_period=_SYNC_PERIOD,
+            threads=_TOLD_FIRST if self._name == IPVS else None,
             log=f"{self._place.node.role}/kube-proxy-{next(_numbers)}.log",
             wait=None,
         )

@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import msgspec
@@ -62,6 +63,7 @@ def main(services: tuple[int, ...], rounds: int, seconds: float, peers: tuple[st
             sys.exit("this is not a guest of tests/vm; nothing done")
     for module in MODULES:
         run(["modprobe", module])
+    _names_from_files()
     work = Work(HTTP_SHORT_FEW, rounds, seconds)
     _tell("making the nodes")
     with LineUp(cluster=True, ipvs=True, only=peers) as lineup:
@@ -78,6 +80,14 @@ def main(services: tuple[int, ...], rounds: int, seconds: float, peers: tuple[st
                 series = compared([work], at_work.stands, count, _tell)
             series += [each for slow in at_work.too_slow for each in without_runs([work], slow.peer, count, str(slow))]
             print(line(Results(measures=list(HTTP_SHORT_FEW.measures), series=series)), flush=True)
+
+
+def _names_from_files() -> None:
+    """Have names of protocols looked up in /etc/protocols alone. Debian's nsswitch.conf(5) has a database asked first,
+    for which the C library looks in dozens of directories that are not there, each time that ipset is run."""
+    plain = Path("/run/nsswitch.conf")
+    plain.write_text("".join(f"{kind}: files\n" for kind in ("passwd", "group", "hosts", "protocols", "services")))
+    run(["mount", "--bind", plain, "/etc/nsswitch.conf"])
 
 
 def _last_words(lineup: LineUp, peer: str) -> str:

@@ -22,7 +22,7 @@ ETCD = "http://127.0.0.1:2379"
 GATES = "IPv6DualStack=true,EndpointSliceTerminatingCondition=true,EndpointSliceNodeName=true"
 """What 1.20 knows of today's API only when it is asked to."""
 START_SECONDS = 120
-ASKED_EVERY = 0.1 * PATIENCE
+ASKED_EVERY = 0.2 * PATIENCE
 """Seconds between questions whether it is ready: each is a kubectl, which takes an emulated machine seconds of CPU."""
 STOP_SECONDS = 30
 

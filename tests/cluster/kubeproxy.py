@@ -37,6 +37,7 @@ class KubeProxy:
         mode: str = "iptables",
         min_sync_period: str = "0s",
         sync_period: str = "30s",
+        threads: int | None = None,
         log: str = "kube-proxy.log",
         wait: float | None = 60,
     ) -> None:
@@ -47,6 +48,7 @@ class KubeProxy:
         kubeconfig: Path = server.kubeconfig
         self.program: Program = lab.start(
             host,
+            *([] if threads is None else ["env", f"GOMAXPROCS={threads}"]),
             *_on_path(lab.directory / "legacy" if legacy else None),
             binaries.proxy,
             f"--kubeconfig={kubeconfig}",
