@@ -25,8 +25,8 @@ class Work:
     seconds: float
 
 
-_SHORT = Work(HTTP_SHORT, rounds=13, seconds=1)
-"""What most marks are for: 13 rounds leave three on each side out of the interval."""
+_SHORT = Work(HTTP_SHORT, rounds=11, seconds=1)
+"""What most marks are for: 11 rounds leave two on each side out of the interval."""
 _AWAY = Work(HTTP_SHORT_AWAY, rounds=8, seconds=1)
 _NEW_FLOWS = (_SHORT, Work(FIRST_CONNECT, 5, 0.6), Work(DNS_QUERIES, 5, 0.6))
 _EVERY = (

@@ -111,7 +111,7 @@ def _of_peer(line_up: LineUp, peer: Peer, services: int, plan: ControlPlan) -> I
                     changes = change_latency(stand, plan.changes, plan.following)
                     runs[CHANGE] += changes.taken
                     notes[CHANGE] = changes.ended
-            after = settled()
+            after = settled(EVERY / 2)
             if holds:
                 runs[KERNEL].append(grown(before, holds.kernel, after) if holds.accounted is None else holds.accounted)
             if last:
@@ -151,11 +151,11 @@ def grown(before: float, loaded: float, after: float) -> float:
     return loaded - (before + after) / 2
 
 
-def settled() -> float:
+def settled(every: float = EVERY) -> float:
     """The kernel's memory (:func:`bench.processes.kernel_memory`), once it holds still."""
     end = time.monotonic() + AT_MOST
     now, before = kernel_memory(), math.inf
     while abs(now - before) >= STILL and time.monotonic() < end:
-        time.sleep(EVERY)
+        time.sleep(every)
         now, before = kernel_memory(), now
     return now

@@ -30,10 +30,10 @@ class VmPlan:
     """What the guest measures, and how many seconds all of it may take."""
 
     services: tuple[int, ...] = (10, 5000)
-    rounds: int = 5
-    seconds: float = 2.0
-    patience: float = 180.0
-    timeout: float = 600.0
+    rounds: int = 8
+    seconds: float = 1.0
+    patience: float = 300.0
+    timeout: float = 900.0
 
     def command(self) -> str:
         """For the guest's shell."""
