@@ -36,7 +36,9 @@ _Plan = TypeVar("_Plan")
 @click.command()
 @click.option("--runs", default=5, show_default=True, help="Runs of each measurement that is no comparison.")
 @click.option("--quick", is_flag=True, help="Packets, and the comparison without Kubernetes, in three minutes.")
-@click.option("--patience", default=FULL.patience, show_default=True, help="Seconds that peers may take to load.")
+@click.option(
+    "--patience", type=float, default=FULL.patience, show_default=True, help="Seconds that peers may take to load."
+)
 @click.option("--services", type=int, multiple=True, help="Compare with that many Services alone.")
 @click.option("--only", multiple=True, metavar="PART", help="A part of it; --only '' tells which there are.")
 def main(runs: int, quick: bool, patience: float, services: tuple[int, ...], only: tuple[str, ...]) -> None:
