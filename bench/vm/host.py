@@ -32,7 +32,7 @@ class VmPlan:
     services: tuple[int, ...] = (10, 5000)
     rounds: int = 8
     seconds: float = 1.0
-    patience: float = 300.0
+    patience: float = 420.0
     timeout: float = 900.0
 
     def command(self) -> str:
