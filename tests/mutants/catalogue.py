@@ -138,7 +138,7 @@ MUTANTS = (
     Mutant(
         "a workload's device rewrites what is the network's, and the other way round",
         "source.h",
-        "return f->flags & (at_workload(p) ? FLOW_AT_NETWORK : FLOW_AT_WORKLOAD);",
+        "return f->flags & (FLOW_AT_WORKLOAD >> (p->link & LINK_WORKLOAD));",
         "return 0;",
     ),
     Mutant(
