@@ -81,7 +81,7 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
         remember_fragment(p, p->key.protocol);
     if (is_for_another(p, to))
         return untouched(skb, p);
-    if (rewrite(skb, p, to, here) < 0)
+    if (unlikely(rewrite(skb, p, to, here) < 0))
         return drop(skb, p, REASON_REWRITE_FAILED);
     count_service(to->service, p->length, p->key.direction, p->new_flow);
     if (at_client && to->flags & FLOW_HAIRPIN)

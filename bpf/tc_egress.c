@@ -119,9 +119,9 @@ int tc_egress(struct __sk_buff *skb)
         if (!other || !lives(other, p.seconds) || !answers(other, &p.key))
             goto open;
         if (f->seen != p.seconds) {
+            await_again(&p, f, &beside);
             f->seen = p.seconds;
             other->seen = p.seconds;
-            await_reply(&beside, p.seconds);
         }
         state = after_fin(f->state, &p);
         if (state != f->state)
@@ -195,11 +195,10 @@ int egress_open(struct __sk_buff *skb)
     if (rests(f, &p) && !is_for_another(&p, f))
         return translate_resting(skb, &p, f);
     other_key(&reply, f, p.key.protocol, REPLY);
+    await_again(&p, f, &reply);
     first = f->seen != p.seconds;
-    if (first) {
-        await_reply(&reply, p.seconds);
+    if (first)
         find_devices(skb, &p, f, &by);
-    }
     other = find_beside(&reply, &p, fresh);
     if (!other) {
         go_on(skb, &p, TAIL_EGRESS_MEND);
@@ -244,12 +243,12 @@ int egress_rewrite(struct __sk_buff *skb)
     struct packet p;
     struct flow to;
     struct neighbour next = {};
-    int here;
 
     if (take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    here = p.fragment == WHOLE && finds_next(skb, &p, &to, &next);
-    return translate(skb, &p, &to, 1, here, &next);
+    if (p.fragment == WHOLE)
+        finds_next(skb, &p, &to, &next);
+    return translate(skb, &p, &to, 1, next.device, &next);
 }
 
 /* A packet that may be a workload's reply to another of this node: reversed here, it need not take the node's routes.

@@ -17,6 +17,13 @@
 #define inline_always static inline __attribute__((always_inline))
 
 /*
+ * Before 5.12 the kernel's JIT compiles for x86 again and again until no jump changes its length, and gives up after 20
+ * times. A block of some 124 bytes that ends with a jump to its own beginning, and is jumped over, goes to and fro for
+ * ever: what is unlikely stands out of the way, at the program's end.
+ */
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+/*
  * Keep a map value's pointer as it came from the look-up. Without, the compiler may carry a pointer to one of its
  * fields across a branch, and verifiers before 4.14 forget what such a pointer is when it is spilled.
  */

@@ -11,7 +11,7 @@ TRACE = "tracing, which has tests of its own: tests/netns/test_trace.py"
 
 UNREACHED: dict[str, str] = {
     r"bpf_\w+\(.* < 0\) is true$": HELPER,
-    r"if \((made|(address_to|mend_transport|rewrite|rewrite_error|mend_quoted_checksums)\(.*) < 0\) is true$": HELPER,
+    r"if \((unlikely\()?(made|(mend_transport|rewrite(_error)?|mend_quoted_checksums)\(.*) < 0\)+ is true$": HELPER,
     r"if \(!s( \|\| take_up\(&p\) < 0)?\) is true$": ARRAY,
     r"if \(take_up\(&p\) < 0( \|\| take_up_flow\(&to\) < 0)?\) is true$": ARRAY,
     r"count\.h:\d+: if \(c\) is false$": ARRAY,
