@@ -42,6 +42,10 @@ ROWS = [
         lambda w: [to_dns(w), Holds("flows_new", 2), from_dns(w), Holds("flows", 2), Counted(DNS, 1, 1, 1)],
     ),
     Row(
+        "an answer is known however long the questions went on without one",
+        lambda w: [to_dns(w), *[Wait(25), to_dns(w)] * 3, Wait(25), from_dns(w)],
+    ),
+    Row(
         "a flow stays where it is when another endpoint comes", lambda w: [to_dns(w), dns_moves(w, DNS_TWO), to_dns(w)]
     ),
     Row(
