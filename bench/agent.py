@@ -139,13 +139,20 @@ def lost(lab: Lab, last: Mapping[int, int], endpoints: int) -> int:
 
 def until_in_maps(lab: Lab, number: int, change: Callable[[], object]) -> float:
     """Milliseconds from the beginning of a change to a Service's endpoints until it is in the maps."""
+    return until_all_in_maps(lab, [number], change)
+
+
+def until_all_in_maps(lab: Lab, numbers: Sequence[int], change: Callable[[], object]) -> float:
+    """The same of a change to several Services: until each of them is. They need not be written in the order in which
+    they were told."""
     services = open_pinned(lab.pins)[Family.IPV4].maps["services"]
-    key = service_key(parse_address(cluster_ip(number)), 80, Protocol.TCP)
-    before = services.lookup(key)
+    keys = [service_key(parse_address(cluster_ip(number)), 80, Protocol.TCP) for number in numbers]
+    before = [services.lookup(key) for key in keys]
     began = time.monotonic()
     change()
-    while services.lookup(key) == before:
-        if time.monotonic() - began > PATIENCE:
-            raise RuntimeError(f"the change of service {number} did not reach the maps in {PATIENCE:g} s")
-        time.sleep(0.0002)
+    for number, key, old in zip(numbers, keys, before, strict=True):
+        while services.lookup(key) == old:
+            if time.monotonic() - began > PATIENCE:
+                raise RuntimeError(f"the change of service {number} did not reach the maps in {PATIENCE:g} s")
+            time.sleep(0.0002)
     return (time.monotonic() - began) * 1000

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.lab.lab import Lab
 
 from . import writer
-from .agent import LONE, SETTLE, Run, following, lost, running, until_in_maps
+from .agent import LONE, SETTLE, Run, following, lost, running, until_all_in_maps, until_in_maps
 from .figures import Figure
 from .objects import as_list, made_up_endpoints, service, write
 from .processes import cpu_seconds
@@ -83,14 +83,15 @@ def _lone_change(lab: Lab, server: StandInServer, number: int) -> float:
 
 
 def _stream(lab: Lab, server: StandInServer, run: Run) -> list[Figure]:
-    """Changes that come without a pause: when the last of them is in the maps, and what they took of the agent; some
+    """Changes that come without a pause: when all of them are in the maps, and what they took of the agent; some
     thousands, and then others, each of another Service."""
     changes: list[Change] = [(1 + at * 7919 % SERVICES, 2) for at in range(STREAM)]
     rates, cpu = [], []
     for at in range(0, STREAM, STREAM // STREAMS):
         part = changes[at : at + STREAM // STREAMS]
         worked = cpu_seconds(run.pid)
-        taken = until_in_maps(lab, part[-1][0], lambda part=part: server.change_all(part)) / 1000
+        numbers = [number for number, _ in part]
+        taken = until_all_in_maps(lab, numbers, lambda part=part: server.change_all(part)) / 1000
         cpu.append((cpu_seconds(run.pid) - worked) / len(part) * 1e6)
         rates.append(len(part) / taken)
     name = f"a stream of endpoint changes from a stand-in server, {_SIZE}: "
