@@ -66,12 +66,14 @@ inline_always int hand_on(struct __sk_buff *skb, struct packet *p, struct neighb
 }
 
 /*
- * The way out for a packet of a flow. At the client's side a hairpin turns back, and what is for a workload `here`, on
- * this node, goes straight there: `next`.
+ * The way out for a packet of a flow. At the client's side a hairpin turns back, and what is for a workload on this
+ * node goes straight there, where `next` has its device.
  */
-inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client, int here,
+inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow *to, int at_client,
                             struct neighbour *next)
 {
+    int here = next && next->device;
+
     if (to->flags & FLOW_DIRECT && !changes(p, to)) {
         if (p->fragment == FIRST_FRAGMENT)
             remember_fragment(p, 0);
@@ -123,7 +125,7 @@ inline_always int translate_later(struct __sk_buff *skb, struct packet *p, struc
     if (at_client && p->key.direction == REPLY && !(f->flags & FLOW_HAIRPIN))
         return untouched(skb, p);
     to = *f;
-    return translate(skb, p, &to, at_client, 0, 0);
+    return translate(skb, p, &to, at_client, 0);
 }
 
 #endif

@@ -133,7 +133,7 @@ int tc_egress(struct __sk_buff *skb)
     if (!finds_next(skb, &p, &to, &next) && p.key.direction == REPLY)
         goto answer;
     assume_plain(&p);
-    return translate(skb, &p, &to, 1, next.device, &next);
+    return translate(skb, &p, &to, 1, &next);
 open:
     if (p.key.direction == FORWARD) {
         go_on(skb, &p, TAIL_EGRESS_OPEN);
@@ -248,7 +248,7 @@ int egress_rewrite(struct __sk_buff *skb)
         return TC_PASS;
     if (p.fragment == WHOLE)
         finds_next(skb, &p, &to, &next);
-    return translate(skb, &p, &to, 1, next.device, &next);
+    return translate(skb, &p, &to, 1, &next);
 }
 
 /* A packet that may be a workload's reply to another of this node: reversed here, it need not take the node's routes.

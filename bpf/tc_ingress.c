@@ -59,7 +59,7 @@ int tc_ingress(struct __sk_buff *skb)
     if (p.key.protocol == PROTOCOL_TCP)
         note_ack(&p, f);
     assume_plain(&p);
-    return translate(skb, &p, &to, 0, 0, 0);
+    return translate(skb, &p, &to, 0, 0);
 }
 
 /* Any packet: read with all its options, and sent on to the program that knows what to do. */
@@ -115,7 +115,7 @@ int ingress_rewrite(struct __sk_buff *skb)
 
     if (take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
-    return translate(skb, &p, &to, 0, 0, 0);
+    return translate(skb, &p, &to, 0, 0);
 }
 
 /* While somebody traces: look at the packet first. */
