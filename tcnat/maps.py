@@ -73,14 +73,15 @@ class MapStore:
         raw = backends.read_array(backends.max_entries)
         written = len(raw.rstrip(b"\0"))  # behind that no id was ever given out
         present = self._nothing()
+        services = dict(self._maps["services"].items())
         recover(
             present,
-            dict(self._maps["services"].items()),
+            services,
             lambda slots: array("I", self._maps["slots"].read_array(slots)),
             (bytes(raw[at : at + backends.value_size]) for at in range(0, written, backends.value_size)),
         )
         self.present = present
-        self._ports.become(key for key in present.services if key in present.services)
+        self._ports.become(services)
         return present
 
     def sync(self, changed: Mapping[FrontEndKey, FrontEnd | None]) -> int:

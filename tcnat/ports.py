@@ -37,22 +37,19 @@ class Ports:
 
     def add(self, keys: Iterable[bytes]) -> None:
         """Entries are about to be written under keys that have none."""
-        changed = set()
-        for key in keys:
-            port = key[_PORT]
-            self._uses[port] += 1
-            if self._uses[port] == 1:
-                changed.add(self._turn(port))
-        self._write(changed)
+        self._count(keys, 1)
 
     def remove(self, keys: Iterable[bytes]) -> None:
         """There are no entries under these keys any more."""
+        self._count(keys, -1)
+
+    def _count(self, keys: Iterable[bytes], change: int) -> None:
         changed = set()
         for key in keys:
             port = key[_PORT]
-            self._uses[port] -= 1
-            if not self._uses[port]:
-                del self._uses[port]
+            before = self._uses[port]
+            self._uses[port] = before + change
+            if not before or not self._uses[port]:
                 changed.add(self._turn(port))
         self._write(changed)
 

@@ -78,8 +78,7 @@ def test_a_slot_that_is_not_as_it_should_be_makes_its_front_ends_run_be_written_
 
 def test_a_table_of_another_size_than_a_new_one_would_have_stands() -> None:
     """As an earlier version made it: of 3 backends with 163 slots."""
-    bench = Bench()
-    bench.apply({WEB.key: WEB})
+    bench = served(WEB)
     [run] = bench.present.runs.values()
     bench.contents.write_slots(0, WriteRun(0, 163, run.numbers, WEB.backends).slots())
     key = raw_key(WEB.key.address, 80, Protocol.TCP)
