@@ -62,6 +62,8 @@ inline_always int hand_on(struct __sk_buff *skb, struct packet *p, struct neighb
         return drop(skb, p, REASON_REWRITE_FAILED);
     mark_rewritten(skb, p);
     count(reason, p->length);
+    if (next->way & WAY_PAST_DEVICE)
+        return decided(skb, p, reason, bpf_redirect_peer(next->device, 0));
     return decided(skb, p, reason, bpf_redirect(next->device, 0));
 }
 

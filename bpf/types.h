@@ -168,7 +168,11 @@ struct neighbour {
     __u32 device;
     __u8 to[6];
     __u8 from[6];
+    __u32 way;
 };
+
+/* Flags of its `way`. */
+#define WAY_PAST_DEVICE 1u /* nothing at the device's way out is to see the packet */
 
 struct counter {
     __u64 packets;

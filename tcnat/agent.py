@@ -27,6 +27,7 @@ from tcnat.errors import TcnatError
 from tcnat.handover import Handover
 from tcnat.health import Health
 from tcnat.healthchecks import HealthCheckPorts
+from tcnat.helpers import REDIRECT_PEER, lacking_helpers
 from tcnat.keeper import DeviceKeeper
 from tcnat.layout import Family
 from tcnat.loader import Loaded, has_lru, load
@@ -169,7 +170,8 @@ class _Agent:
         from tcnat.redirect import RedirectChoice, Redirector  # noqa: PLC0415  (a pod VM does without it)
 
         choice, post = RedirectChoice(self._config.redirect), self._inbox.poster(Event.NEIGHBOURS)
-        redirector = Redirector(choice, maps, post, time.monotonic)
+        past = self._config.redirect_peer == "auto" and REDIRECT_PEER not in lacking_helpers()
+        redirector = Redirector(choice, maps, post, time.monotonic, past_devices=past)
         self._stack.callback(redirector.stop)
         return redirector
 

@@ -11,6 +11,7 @@ from tcnat.filters import (
     DeviceFlag,
     Programs,
     Role,
+    at_way_out,
     blocking,
     comes_after,
     describe,
@@ -54,6 +55,8 @@ class Attacher:
         """How many filters the last :meth:`attach` did not find on the device."""
         self.shares = False
         """Whether the last :meth:`attach` found filters of others on the hook of tc_egress, behind it."""
+        self.guards = False
+        """Whether it found any on the hook of tc_ingress."""
         self._new_clsact = new_clsact()
         self._new_filters: dict[tuple[DeviceFlag, Programs], Prepared] = {}
 
@@ -72,6 +75,7 @@ class Attacher:
         wanted = [each for each in wanted_filters(link, role, programs) if not dispensable(each[0], there)]
         _refuse_taken(link, there, wanted)
         self.shares = any(map(comes_after(role), there))
+        self.guards = any(map(at_way_out(role), there))
         todo = [(w, fd) for w, fd in wanted if not w.program or w not in there]
         places = {(w.hook, w.priority) for w, _ in wanted}
         surplus = [f for f in there if is_ours(f) and (f.hook, f.priority) not in places]
@@ -86,7 +90,7 @@ class Attacher:
         """The same, quickly, for a device on which there is nothing yet. False if there is something already, or it did
         not work: :meth:`attach` then does it, or says what is wrong. ``link`` is known from news, which may be old:
         if another device has its index by now, that one is left alone."""
-        self.shares = False
+        self.shares = self.guards = False
         kind = device_flags(link, role), programs
         if kind not in self._new_filters:
             self._new_filters[kind] = new_filters(wanted_filters(link, role, programs))

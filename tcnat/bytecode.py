@@ -16,12 +16,14 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from tcnat.bpf import INSTRUCTION_SIZE
 from tcnat.errors import TcnatError
+from tcnat.helpers import with_stand_ins
 from tcnat.layout import Family
 
 log = logging.getLogger(__name__)
@@ -42,14 +44,15 @@ class ProgramCode(msgspec.Struct, frozen=True):
     relocations: tuple[tuple[int, str], ...]
     """(index of the instruction that loads a map, the map's name)"""
 
-    def relocated(self, descriptors: dict[str, int]) -> bytes:
-        """The instructions with the maps' descriptors put in."""
+    def relocated(self, descriptors: dict[str, int], lacking: Collection[int] = ()) -> bytes:
+        """The instructions with the maps' descriptors put in, for a kernel that lacks these helpers
+        (:func:`tcnat.helpers.lacking_helpers`)."""
         code = bytearray(self.instructions)
         for index, name in self.relocations:
             at = index * INSTRUCTION_SIZE
             code[at + 1] = code[at + 1] & 0x0F | _PSEUDO_MAP_FD << 4
             code[at + 4 : at + 8] = descriptors[name].to_bytes(4, "little")
-        return bytes(code)
+        return with_stand_ins(bytes(code), lacking)
 
 
 class Bytecode(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ class AgentConfig:
     network_device: tuple[str, ...]
     workload_device: tuple[str, ...]
     redirect: str
+    redirect_peer: str
     hostname_override: str
     cluster_cidr: tuple[str, ...]
     masquerade_all: bool
@@ -129,6 +130,8 @@ SETTINGS: tuple[Setting, ...] = (
             "(bridge:cni0), or by the host routes to pods (route:10.244.0.0/16).", "PATTERN..."),
     _choice("redirect", ("auto", "on", "off"), "auto", "Hand packets between workloads of this node straight to "
             "the other's device, past netfilter and routes; auto: where nothing there minds."),
+    _choice("redirect-peer", ("auto", "off"), "auto", "Hand them past that device, too, straight into the workload, "
+            "where nothing at the device minds and the kernel can (5.10)."),
     Setting("hostname-override", str, "", "The node's name; the default is the host's name.", "NAME"),
     Setting("cluster-cidr", values.cidr, (), "The networks of the pods.", "CIDR,..."),
     Setting("masquerade-all", values.switch, "false", "Masquerade everything that is sent to a ClusterIP."),

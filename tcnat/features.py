@@ -97,6 +97,12 @@ FEATURES: tuple[Feature, ...] = (
         )
     ),
     Feature(
+        "redirect_peer",
+        "helpers",
+        Need.OPTIONAL,
+        "packets from pod to pod are handed to the other's device, not past it: a little more work for each",
+    ),
+    Feature(
         "clsact", "tc", Need.REQUIRED, "there is nowhere to attach", "CONFIG_NET_SCH_INGRESS; try: modprobe sch_ingress"
     ),
     Feature("cls_bpf", "tc", Need.REQUIRED, "nothing can be attached", "CONFIG_NET_CLS_BPF; try: modprobe cls_bpf"),

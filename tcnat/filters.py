@@ -149,6 +149,12 @@ def comes_after(role: Role) -> Callable[[Filter], bool]:
     return lambda there: there.hook is hook and not is_ours(there) and there.handle != 0 and there.priority > first
 
 
+def at_way_out(role: Role) -> Callable[[Filter], bool]:
+    """Tells whether a filter is one of others that sees what goes to a client of the device."""
+    hook = hook_of(INGRESS, role)
+    return lambda there: there.hook is hook and not is_ours(there) and there.handle != 0
+
+
 def describe(link: Link, filters: Iterable[Filter]) -> Attachment | None:
     """What tcnat has on a device, from all filters of its hooks; None if nothing."""
     every = tuple(filters)

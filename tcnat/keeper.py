@@ -43,6 +43,7 @@ class DeviceKeeper:
         self._served: dict[int, tuple[Link, Role]] = {}
         self._problems: dict[int, str] = {}
         self._shared: set[int] = set()
+        self._guarded: set[int] = set()
         self._tidy = False
         self._attacher = Attacher(netns)
         self._watcher = DeviceWatcher(patterns, self._take, netns)
@@ -61,6 +62,11 @@ class DeviceKeeper:
     def shared(self) -> tuple[str, ...]:
         """The names of those that have filters of others behind tc_egress, as far as was seen."""
         return tuple(link.name for index, (link, _) in self._served.items() if index in self._shared)
+
+    @property
+    def guarded(self) -> frozenset[int]:
+        """Those that have filters of others on the hook of tc_ingress, by index, as far as was seen."""
+        return frozenset(self._guarded)
 
     def start(self) -> None:
         """Attach to what is there, detach from what no longer matches, and follow what comes. TcnatError if not one of
@@ -149,6 +155,7 @@ class DeviceKeeper:
         was_served = self._problems.pop(link.index, None) is None and before is role
         attacher, programs = self._attacher, self._programs
         self._shared.discard(link.index)
+        self._guarded.discard(link.index)
         try:
             if before is None and attacher.attach_new(link, role, programs):
                 log.info("%s faces %s: programs attached", link.name, _facing(role))
@@ -157,6 +164,8 @@ class DeviceKeeper:
                 self.restored += attacher.absent if was_served else 0
             if attacher.shares:
                 self._shared.add(link.index)
+            if attacher.guards:
+                self._guarded.add(link.index)
         except DeviceVanished:
             log.debug("%s went before it could be served", link.name)
         except TcnatError as error:

@@ -57,6 +57,13 @@ class ServiceFlag(IntFlag):
     """The Service is gone: open TCP and SCTP flows go on, nothing new starts."""
 
 
+class Way(IntFlag):
+    """``struct neighbour``'s ``way``: how packets are handed to a workload."""
+
+    PAST_DEVICE = 1
+    """Straight to the other end of its device: nothing at the device's way out is to see them."""
+
+
 class FlowFlag(IntFlag):
     """``struct flow``'s flags."""
 
@@ -256,7 +263,15 @@ PODS = Struct(
         ("overlay", "I"),  # 1: the way to pods is another than that to front ends
     ),
 )
-NEIGHBOUR = Struct("neighbour", (("device", "I"), ("to", "6s"), ("from", "6s")))  # MAC addresses of a frame to it
+NEIGHBOUR = Struct(
+    "neighbour",
+    (
+        ("device", "I"),
+        ("to", "6s"),  # MAC addresses of a frame to it
+        ("from", "6s"),
+        ("way", "I"),  # Way
+    ),
+)
 COUNTER = Struct("counter", (("packets", "Q"), ("bytes", "Q")))
 SERVICE_COUNTER = Struct(
     "service_counter",

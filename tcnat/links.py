@@ -31,7 +31,8 @@ class Hook(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Link:
     """A network device. ``type`` is its ARPHRD number, ``kind`` the driver's name ("veth", "" for hardware),
-    ``master`` the index of its bridge or bond (0: none), ``up`` whether it is set up, with carrier or without."""
+    ``master`` the index of its bridge or bond (0: none), ``up`` whether it is set up, with carrier or without,
+    ``qdisc`` its queueing discipline's kind; ``peer_elsewhere``: its other end is in another network namespace."""
 
     index: int
     name: str
@@ -39,6 +40,8 @@ class Link:
     kind: str = ""
     master: int = 0
     up: bool = True
+    qdisc: str = ""
+    peer_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

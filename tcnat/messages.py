@@ -69,6 +69,8 @@ def link_of(message: Any) -> Link:
         kind=message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
         master=message.get_attr("IFLA_MASTER") or 0,
         up=bool(message["flags"] & IFF_UP),
+        qdisc=message.get_attr("IFLA_QDISC") or "",
+        peer_elsewhere=message.get_attr("IFLA_LINK_NETNSID") is not None,
     )
 
 

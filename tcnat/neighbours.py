@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tcnat.codecs import rtnl
-from tcnat.layout import NEIGHBOUR, Family
+from tcnat.layout import NEIGHBOUR, Family, Way
 from tcnat.links import Neighbour
 from tcnat.netlink import RECEIVE, open_socket
 from tcnat.prepared import split
@@ -28,14 +28,15 @@ PAUSE = 0.1
 """Seconds for news to gather."""
 _DEVICE_AT = 20
 """Where an RTM_NEWNEIGH message has the device's index: behind nlmsghdr, family and padding."""
-_pack = NEIGHBOUR.codec(Family.IPV4).pack  # the same for both families
+_codec = NEIGHBOUR.codec(Family.IPV4)  # the same for both families
 
 
 class Workload(NamedTuple):
-    """A device that faces a workload: its MTU and its MAC address."""
+    """A device that faces a workload: its MTU, its MAC address, and how packets are handed to the workload."""
 
     mtu: int
     mac: bytes
+    way: Way = Way(0)
 
 
 def reached(
@@ -53,8 +54,14 @@ def reached(
         if workload is None or workload.mtu < longest or len(each.mac) != 6 or each.address[:2] == b"\xfe\x80":
             continue
         if leads_to(each.address) == each.device:
-            found[each.address] = _pack(each.device, each.mac, workload.mac)
+            found[each.address] = _codec.pack(each.device, each.mac, workload.mac, workload.way)
     return found
+
+
+def way_of(entry: bytes) -> Way:
+    """The way that an entry of the neighbours map names."""
+    _, _, _, way = _codec.unpack(entry)
+    return Way(way)
 
 
 class NeighbourWatcher:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,14 +25,17 @@ _NFT = 10 << 8
 _NEW_CHAIN, _GET_CHAIN, _NEW_RULE, _GET_RULE = 3, 4, 6, 7
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
 _RULE_TABLE, _RULE_CHAIN = 1, 2
-_HOOK_NUMBER = 1
+_HOOK_NUMBER, _HOOK_DEVICE, _HOOK_DEVICES = 1, 3, 4
+_DEVICE_NAME, _DEVICE_PREFIX = 1, 2
 _FAMILY_HEADER = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF
-_NFPROTO = {1: tuple(Family), 2: (Family.IPV4,), 10: (Family.IPV6,)}
-"""NFPROTO_INET, _IPV4 and _IPV6."""
-_HOOKS = {0: "prerouting", 2: "forward", 4: "postrouting", 5: "ingress"}
-"""What a forwarded packet passes."""
+_NETDEV = 5
+_NFPROTO = {1: tuple(Family), 2: (Family.IPV4,), _NETDEV: tuple(Family), 10: (Family.IPV6,)}
+"""NFPROTO_INET, _IPV4, _NETDEV and _IPV6."""
+_HOOKS = {0: "prerouting", 2: "forward", 4: "postrouting"}
+"""What a forwarded packet passes, besides the hooks of its devices: all of _NETDEV's, and this one."""
+_INGRESS = 5
 _ACCEPT = 1
 
 _GET_INFO, _GET_ENTRIES = 64, 65
@@ -47,15 +50,16 @@ Chain = tuple[int, str, str]
 """Family (NFPROTO), table and name."""
 
 
-def hooked(family: Family) -> list[str]:
-    """The chains, in words, that packets of the family pass when the node forwards them, of those that have rules or
-    another policy than to accept. OSError where the kernel does not tell."""
-    return [*_nftables(family), *_ip_tables(family)]
+def hooked(family: Family, devices: Collection[str]) -> list[str]:
+    """The chains, in words, that packets of the family pass when the node forwards them from one of the devices to
+    another, of those that have rules or another policy than to accept. OSError where the kernel does not tell."""
+    return [*_nftables(family, devices), *_ip_tables(family)]
 
 
-def _nftables(family: Family) -> Iterator[str]:
+def _nftables(family: Family, devices: Collection[str]) -> Iterator[str]:
     try:
-        chains = {(proto, *named): told for proto, *named, told in _base_chains() if family in _NFPROTO.get(proto, ())}
+        found = _base_chains(devices)
+        chains = {(proto, *named): told for proto, *named, told in found if family in _NFPROTO.get(proto, ())}
         filled = set(_chains_with_rules()) if chains else set()
     except OSError as error:
         if error.errno in {errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT}:
@@ -66,13 +70,25 @@ def _nftables(family: Family) -> Iterator[str]:
             yield f"table {key[1]}, chain {key[2]}"
 
 
-def _base_chains() -> Iterator[tuple[int, str, str, bool]]:
+def _base_chains(devices: Collection[str]) -> Iterator[tuple[int, str, str, bool]]:
     """Family, table, name, and whether its policy is to accept, of the chains at the hooks in question."""
     for proto, attributes in _listing(_GET_CHAIN, _NEW_CHAIN):
         hook = dict(_attributes(attributes.get(_CHAIN_HOOK, b"")))
-        if hook and int.from_bytes(hook.get(_HOOK_NUMBER, b""), "big") in _HOOKS:
+        number = int.from_bytes(hook.get(_HOOK_NUMBER, b""), "big")
+        of_device = proto == _NETDEV or number == _INGRESS
+        if hook and (_is_of(hook, devices) if of_device else number in _HOOKS):
             policy = int.from_bytes(attributes.get(_CHAIN_POLICY, b"\1"), "big")
             yield proto, _text(attributes[_CHAIN_TABLE]), _text(attributes[_CHAIN_NAME]), policy == _ACCEPT
+
+
+def _is_of(hook: dict[int, bytes], devices: Collection[str]) -> bool:
+    """Whether a hook is that of one of the devices."""
+    named = list(_attributes(hook.get(_HOOK_DEVICES, b"")))
+    if _HOOK_DEVICE in hook:
+        named.append((_DEVICE_NAME, hook[_HOOK_DEVICE]))
+    names = {_text(raw) for kind, raw in named if kind == _DEVICE_NAME}
+    prefixes = tuple(_text(raw) for kind, raw in named if kind == _DEVICE_PREFIX)
+    return any(device in names or device.startswith(prefixes) for device in devices)
 
 
 def _chains_with_rules() -> Iterator[Chain]:

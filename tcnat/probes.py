@@ -18,6 +18,7 @@ from tcnat.assemble import CONTEXT, STACK, Argument, MapArgument, calling, passi
 from tcnat.bpf import BpfError, Map, Program
 from tcnat.errors import TcnatError
 from tcnat.filters import EGRESS, HANDLE, PRIORITY, PROTOCOL
+from tcnat.helpers import REDIRECT_PEER
 from tcnat.layout import Family, MapType, number_bytes
 from tcnat.links import Filter, Hook, NetlinkFailure
 from tcnat.netlink import Netlink
@@ -117,6 +118,7 @@ HELPERS: dict[str, tuple[int, tuple[Argument, ...]]] = {
     "csum_diff": (28, (STACK, 4, STACK, 4, 0)),
     "skb_change_tail": (38, (CONTEXT, 100, 0)),
     "csum_update": (40, (CONTEXT, 0)),
+    "redirect_peer": (REDIRECT_PEER, (1, 0)),
 }
 """Helper -> its number and arguments that a verifier takes."""
 

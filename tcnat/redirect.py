@@ -16,7 +16,7 @@ from pathlib import Path
 from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
 from tcnat.filters import ARPHRD_ETHER
-from tcnat.layout import Family, number_bytes
+from tcnat.layout import Family, Way, number_bytes
 from tcnat.links import Link, NetlinkFailure
 from tcnat.mapset import MapSet
 from tcnat.neighbours import NeighbourWatcher, Workload, reached
@@ -47,11 +47,12 @@ def hindrance(
     choice: RedirectChoice,
     family: Family,
     netlink: Routing,
+    workloads: Collection[str] = (),
     shared: Iterable[str] = (),
     sysctls: Path = Path("/proc/sys/net"),
 ) -> str:
-    """Why packets of the family are not handed on, in a few words; "" if they are. ``shared``: devices of workloads
-    whose packets other filters would see behind tcnat's."""
+    """Why packets of the family are not handed on, in a few words; "" if they are. ``workloads``: the names of their
+    devices; ``shared``: those whose packets other filters would see behind tcnat's."""
     if choice is RedirectChoice.OFF:
         return "it is switched off"
     try:
@@ -64,10 +65,16 @@ def hindrance(
     probes: tuple[Callable[[], str], ...] = (
         lambda: _later_filters(shared),
         lambda: _routing_rules(family, netlink),
-        lambda: _netfilter(family),
+        lambda: _netfilter(family, workloads),
         lambda: _ipsec(family),
     )
     return next(filter(None, (probe() for probe in probes)), "")
+
+
+def can_be_passed(link: Link) -> bool:
+    """Whether packets can be handed to the other end of a device, as bpf_redirect_peer does it, without getting past a
+    queueing discipline on the way: the end of a veth pair whose other one is in another network namespace."""
+    return link.kind == "veth" and link.peer_elsewhere and link.qdisc == "noqueue"
 
 
 def _later_filters(shared: Iterable[str]) -> str:
@@ -83,10 +90,10 @@ def _routing_rules(family: Family, netlink: Routing) -> str:
     return f"there are routing rules (ip rule), the first at priority {more[0]}" if more else ""
 
 
-def _netfilter(family: Family) -> str:
+def _netfilter(family: Family, devices: Collection[str]) -> str:
     from tcnat import netfilter  # noqa: PLC0415  (not needed where something else hinders)
 
-    return _first("netfilter's rules", lambda: netfilter.hooked(family), "netfilter sees forwarded packets:")
+    return _first("netfilter's rules", lambda: netfilter.hooked(family, devices), "netfilter sees forwarded packets:")
 
 
 def _ipsec(family: Family) -> str:
@@ -119,10 +126,13 @@ class Redirector:
         maps: Mapping[Family, Mapping[str, Map]],
         post: Callable[[], None],
         clock: Callable[[], float],
+        *,
+        past_devices: bool = False,
     ) -> None:
         """``post`` is called from another thread when :meth:`follow` has something to do; ``clock`` is
-        CLOCK_MONOTONIC in seconds."""
+        CLOCK_MONOTONIC in seconds; ``past_devices``: packets may go past the devices that let them."""
         self._choice = choice
+        self._past_devices = past_devices
         self._maps = maps
         self._clock = clock
         self._reached = {family: MapSet(each["neighbours"], _NO_ROOM) for family, each in maps.items()}
@@ -133,15 +143,15 @@ class Redirector:
         self._hindrances: dict[Family, str] = {}
         self._failure = ""
 
-    def look_anew(self, workloads: Iterable[Link], shared: Iterable[str]) -> None:
+    def look_anew(self, workloads: Iterable[Link], shared: Iterable[str], guarded: Collection[int] = ()) -> None:
         """Look whether packets may be handed on, with these devices of workloads; ``shared``: those of them with
-        filters of others behind tcnat's."""
+        filters of others behind tcnat's; ``guarded``: those with such filters on the way out, by index."""
         links, names = list(workloads), list(shared)
         if not links or self._choice is RedirectChoice.OFF:
             self._hindrances = dict.fromkeys(self._maps, "it is switched off" if links else "there are no workloads")
             self._tell({})
             return
-        self._told(lambda: self._look(links, names))
+        self._told(lambda: self._look(links, names, guarded))
 
     def follow(self) -> None:
         """Bring the programs in step with the kernel's neighbour tables, and give them leave to go on."""
@@ -157,10 +167,12 @@ class Redirector:
         with suppress(BpfError):
             self._allow({})
 
-    def _look(self, links: list[Link], shared: list[str]) -> None:
+    def _look(self, links: list[Link], shared: list[str], guarded: Collection[int]) -> None:
         netlink = self._netlink = self._netlink or Routing()
+        passed = {link.index for link in netlink.links() if can_be_passed(link)} if self._past_devices else set()
+        ways = dict.fromkeys(passed.difference(guarded), Way.PAST_DEVICE)
         self._workloads = {
-            link.index: Workload(netlink.mtu_of(link.name), netlink.mac_of(link.name))
+            link.index: Workload(netlink.mtu_of(link.name), netlink.mac_of(link.name), ways.get(link.index, Way(0)))
             for link in links
             if link.type == ARPHRD_ETHER and not link.master
         }
@@ -168,7 +180,8 @@ class Redirector:
         if not self._watching:
             self._watcher.start()
             self._watching = True
-        found = {family: hindrance(self._choice, family, netlink, shared) for family in self._maps}
+        names = [link.name for link in links]
+        found = {family: hindrance(self._choice, family, netlink, names, shared) for family in self._maps}
         for family, why in found.items():
             if self._hindrances.get(family) != why:
                 state = f"not handed on: {why}" if why else "handed on"

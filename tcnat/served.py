@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from tcnat.bpf import BpfError, Map
@@ -27,7 +27,7 @@ class NoRedirector:
         for each in maps:
             each["redirect_until"].update(bytes(4), bytes(4))
 
-    def look_anew(self, workloads: Iterable[Link], shared: Iterable[str], /) -> None:
+    def look_anew(self, workloads: Iterable[Link], shared: Iterable[str], guarded: Collection[int], /) -> None:
         """Nothing to look at."""
 
     def follow(self) -> None:
@@ -91,7 +91,7 @@ class Served:
             workloads = self._links(Role.WORKLOAD)
             if anew or workloads != self._workloads:
                 self._workloads = workloads
-                self._redirector.look_anew(workloads, self._devices.keeper.shared)
+                self._redirector.look_anew(workloads, self._devices.keeper.shared, self._devices.keeper.guarded)
 
     def _links(self, role: Role) -> list[Link]:
         return [link for link, own in self._devices.keeper.served.values() if own is role]

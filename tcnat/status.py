@@ -9,8 +9,10 @@ from pathlib import Path
 
 from tcnat.counts import Count, read_count
 from tcnat.flows import TABLES, count_flows
+from tcnat.layout import Way
 from tcnat.loader import Loaded, open_pinned
 from tcnat.lock import holder
+from tcnat.neighbours import way_of
 from tcnat.notes import NoRoom, read_notes
 from tcnat.reasons import reasons
 from tcnat.rows import DeviceRow
@@ -42,6 +44,8 @@ class FamilyStatus:
     """Whether packets between workloads of this node are handed straight to the other's device."""
     reached: int
     """To how many addresses of workloads."""
+    past_devices: int
+    """To how many of them past the device, too."""
     maps: tuple[MapStatus, ...]
 
 
@@ -100,6 +104,7 @@ def _family(loaded: Loaded, view: View, monotonic: float) -> FamilyStatus:
         "flows": flow_entries,
         "flows_new": new_entries,
     }
+    ways = [way_of(entry) for _, entry in maps["neighbours"].items()]
     return FamilyStatus(
         family=int(loaded.family),
         front_ends=sum(not front.draining for _, front in view.fronts),
@@ -109,7 +114,8 @@ def _family(loaded: Loaded, view: View, monotonic: float) -> FamilyStatus:
         unanswered_flows=unanswered,
         lru=not loaded.swept,
         redirect=int.from_bytes(maps["redirect_until"].lookup(bytes(4)) or b"", sys.byteorder) > now,
-        reached=len(list(maps["neighbours"].items())),
+        reached=len(ways),
+        past_devices=ways.count(Way.PAST_DEVICE),
         maps=tuple(MapStatus(name, count, maps[name].max_entries) for name, count in used.items()),
     )
 

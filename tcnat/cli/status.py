@@ -70,7 +70,10 @@ def _summary(status: Status) -> list[tuple[str, str]]:
 
 
 def _straight(family: FamilyStatus) -> str:
-    return f"IPv{family.family} " + (f"yes ({family.reached} addresses)" if family.redirect else "no")
+    if not family.redirect:
+        return f"IPv{family.family} no"
+    past = f", {family.past_devices} past their devices" if family.past_devices else ""
+    return f"IPv{family.family} yes ({family.reached} addresses{past})"
 
 
 def _family(family: FamilyStatus) -> tuple[object, ...]:

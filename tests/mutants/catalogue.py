@@ -201,6 +201,8 @@ MUTANTS = (
         "if (bpf_skb_store_bytes(skb, 0, next->to, ETHERNET_ADDRESSES, 0) < 0)",
         "if (0)",
     ),
+    Mutant("no packet goes past a device", "nat.h", "if (next->way & WAY_PAST_DEVICE)", "if (0)"),
+    Mutant("every packet goes past its device", "nat.h", "if (next->way & WAY_PAST_DEVICE)", "if (1)"),
     Mutant("a packet with IP options is handed on", "redirect.h", "if (!p->plain || ", "if ("),
     Mutant(
         "a port that is known is looked for in the next word",

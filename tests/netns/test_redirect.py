@@ -12,9 +12,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from tcnat.layout import Family
+from tcnat.helpers import REDIRECT_PEER, lacking_helpers
+from tcnat.layout import Family, Way
 from tcnat.loader import open_pinned
-from tcnat.model import format_address
+from tcnat.model import format_address, parse_address
+from tcnat.neighbours import way_of
+from tcnat.netfilter import hooked
+from tcnat.netns import entered
 from tests.lab.agent import Agent
 from tests.lab.cluster import Cluster, cluster
 from tests.lab.cni import CNIS
@@ -56,6 +60,16 @@ class Stand:
         self.talk(family)
         return self._forwarded(family) - before
 
+    def by_the_device(self, family: Family) -> int:
+        """How many packets the node's end of the backend's pair transmits for such a talk."""
+        before = self._transmitted()
+        self.talk(family)
+        return self._transmitted() - before
+
+    def _transmitted(self) -> int:
+        (told,) = json.loads(self.node.run("ip", "-s", "-j", "link", "show", "dev", self.backend.device))
+        return int(told["stats64"]["tx"]["packets"])
+
     def _forwarded(self, family: Family) -> int:
         said = self.node.run("nstat", "-asz", FORWARDED[family])
         return int(next(line.split()[1] for line in said.splitlines() if FORWARDED[family] in line))
@@ -64,6 +78,13 @@ class Stand:
         """The addresses that the programs hand packets to."""
         packed = open_pinned(self.agent.lab.pins)[family].maps["neighbours"].keys()
         return set(map(format_address, packed))
+
+    def way_to_backend(self, family: Family) -> Way:
+        """How the programs are told to hand packets to the backend."""
+        packed = parse_address(self.backend.addresses.of(family))
+        entry = open_pinned(self.agent.lab.pins)[family].maps["neighbours"].lookup(packed)
+        assert entry
+        return way_of(entry)
 
     def until(self, family: Family) -> int:
         """The second up to which they may."""
@@ -173,6 +194,76 @@ def test_packets_are_not_taken_from_a_filter_of_others_behind_ours(auto: Stand) 
     auto.look_anew(Family.IPV4, allowed=True)
 
 
+FEW = 10
+"""More packets than neighbours say to each other beside a talk, and fewer than a talk has."""
+past_devices = pytest.mark.skipif(
+    REDIRECT_PEER in lacking_helpers(), reason="the kernel has no bpf_redirect_peer (5.10), by which devices are passed"
+)
+
+
+@past_devices
+def test_on_a_plain_node_packets_go_past_the_pods_devices(auto: Stand, family: Family) -> None:
+    auto.settle(family)
+    assert auto.by_the_device(family) < FEW
+    assert auto.through_the_stack(family) == 0
+
+
+@past_devices
+@pytest.mark.parametrize(
+    ("add", "remove"),
+    [
+        pytest.param(
+            "tc qdisc add dev {} root tbf rate 1gbit burst 1mb latency 50ms",
+            "tc qdisc del dev {} root",
+            id="a queueing discipline, as of the bandwidth plugin",
+        ),
+        pytest.param(
+            "tc filter add dev {} egress prio 2000 protocol all bpf bytecode 1,6\\ 0\\ 0\\ 4294967295, flowid 1:1",
+            "tc filter del dev {} egress prio 2000",
+            id="a filter of others on the way out",
+        ),
+    ],
+)
+def test_what_a_device_has_on_its_way_out_sees_the_packets(auto: Stand, add: str, remove: str) -> None:
+    """They are handed to the device then, past the stack all the same."""
+    auto.settle(Family.IPV4)
+    auto.node.run("sh", "-c", add.format(auto.backend.device))
+    try:
+        os.kill(auto.agent.program.pid, signal.SIGHUP)
+        wait_until(lambda: auto.way_to_backend(Family.IPV4) == Way(0), "the device to be seen to")
+        assert auto.by_the_device(Family.IPV4) > FEW
+        assert auto.through_the_stack(Family.IPV4) == 0
+    finally:
+        auto.node.run("sh", "-c", remove.format(auto.backend.device))
+    os.kill(auto.agent.program.pid, signal.SIGHUP)
+    wait_until(lambda: auto.way_to_backend(Family.IPV4) == Way.PAST_DEVICE, "the device to be passed again")
+
+
+@pytest.mark.parametrize("own", [["--redirect-peer=off"]], indirect=True)
+def test_devices_can_be_kept_in_the_way(own: Stand, family: Family) -> None:
+    """So that captures on them show every packet."""
+    own.settle(family)
+    assert own.by_the_device(family) > FEW
+    assert own.through_the_stack(family) == 0
+
+
+@pytest.mark.parametrize("hook", ["ingress", "egress"])
+def test_chains_of_a_device_hinder_where_it_is_a_workloads(auto: Stand, hook: str) -> None:
+    device = auto.client.device
+    auto.settle(Family.IPV4)
+    chain = f"type filter hook {hook} device {device} priority 0 ; policy drop ;"
+    auto.node.run("nft", f"add table netdev own ; add chain netdev own seen {{ {chain} }}")
+    try:
+        with entered(auto.node.name):
+            assert hooked(Family.IPV4, ["eth0", auto.backend.device]) == []
+            assert hooked(Family.IPV4, ["eth0", device]) == ["table own, chain seen"]
+        auto.look_anew(Family.IPV4, allowed=False)
+        assert "netfilter sees forwarded packets: table own, chain seen" in auto.agent.program.output()
+    finally:
+        auto.node.run("nft", "delete table netdev own")
+    auto.look_anew(Family.IPV4, allowed=True)
+
+
 @pytest.mark.parametrize("own", [["--redirect=off"]], indirect=True)
 def test_it_can_be_switched_off(own: Stand, family: Family) -> None:
     assert own.through_the_stack(family) > 0
@@ -239,4 +330,7 @@ def test_status_tells_of_it(auto: Stand, family: Family) -> None:
     (own,) = [each for each in said["families"] if each["family"] == family]
     assert own["redirect"]
     assert own["reached"] == len(auto.reached(family))
-    assert f"IPv{family} yes ({own['reached']} addresses)" in auto.agent.tcnat("status")
+    past = 0 if REDIRECT_PEER in lacking_helpers() else own["reached"]
+    assert own["past_devices"] == past
+    words = f"{own['reached']} addresses" + (f", {past} past their devices" if past else "")
+    assert f"IPv{family} yes ({words})" in auto.agent.tcnat("status")

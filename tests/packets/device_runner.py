@@ -7,24 +7,21 @@ longer than a page. All devices live in a network namespace that has no name and
 
 from __future__ import annotations
 
-import ctypes
 import select
 import struct
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from pyroute2 import IPRoute
 
 from tcnat.bpf import Program
 from tcnat.loader import Loaded
-from tests.packets.devices import DEVICE_MTU, ETH_P_ALL, ETHERTYPE, Device, Tun, Veth
+from tests.packets.devices import DEVICE_MTU, ETH_P_ALL, ETHERTYPE, Device, Tun, Veth, enter_new_namespace
 from tests.packets.names import CLIENT_MAC
 from tests.packets.runner import Run, Verdict
 
-CLONE_NEWNET = 0x40000000
 HOOK_INGRESS, HOOK_EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 PATIENCE = 5.0
 """Seconds after which a sentinel counts as lost."""
@@ -199,10 +196,7 @@ def in_private_network(make: Callable[[IPRoute], Made]) -> Made:
 
     def work() -> None:
         try:
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.unshare(CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "unshare")
-            silence()
+            enter_new_namespace()
             with IPRoute() as netlink:
                 made.append(make(netlink))
         except BaseException as error:
@@ -214,11 +208,3 @@ def in_private_network(make: Callable[[IPRoute], Made]) -> Made:
     if failures:
         raise failures[0]
     return made[0]
-
-
-def silence() -> None:
-    """Have the kernel send nothing of its own accord: neighbour discovery would look like a program's output."""
-    for scope in ("all", "default"):
-        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
-        if setting.exists():
-            setting.write_text("1")

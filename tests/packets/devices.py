@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import re
 import socket
 import struct
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Protocol
 
 from pyroute2 import IPRoute
@@ -31,6 +33,9 @@ AUXILIARY = struct.Struct("=IIIHHHH")
 VLAN_VALID, VLAN_ETHERTYPE_VALID = 0x10, 0x40
 VNET_HEADER = struct.Struct("=BBHHHH")
 """flags, GSO type, bytes of headers, GSO size, where the checksum starts, and where from there it stands"""
+CLONE_NEWNET = 0x40000000
+OWN_NAMESPACE = "/proc/thread-self/ns/net"
+LIBC = ctypes.CDLL(None, use_errno=True)
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 1, 0x1000
 
@@ -61,20 +66,26 @@ class Veth:
     """One end of a pair; the other end is its link partner.
 
     With ``offloads`` every frame has a ``struct virtio_net_hdr`` in front: what the device's hardware is to do with it.
+    With ``elsewhere`` the partner is in a network namespace of its own, as a pod's end is.
     """
 
-    def __init__(self, netlink: IPRoute, name: str, mac: str | None = None, *, offloads: bool = False) -> None:
+    def __init__(
+        self,
+        netlink: IPRoute,
+        name: str,
+        mac: str | None = None,
+        *,
+        offloads: bool = False,
+        elsewhere: bool = False,
+    ) -> None:
         peer = f"{name}p"
         netlink.link("add", ifname=name, kind="veth", peer={"ifname": peer})
         self.index = netlink.link_lookup(ifname=name)[0]
         self._prefix = VNET_HEADER.size if offloads else 0
         self.sentinel = bytes(self._prefix + 12) + ETH_P_SENTINEL.to_bytes(2, "big") + b"that was all"
-        for each in (peer, name):
-            address = {"address": mac} if mac and each == name else {}
-            netlink.link("set", ifname=each, state="up", mtu=DEVICE_MTU, **address)
-            if offloads and HAS_BIG_TCP:
-                allow_big_tcp(netlink.link_lookup(ifname=each)[0])
-        self._near, self._far = tap(name, offloads=offloads), tap(peer, offloads=offloads)
+        with another_namespace(netlink, peer) if elsewhere else nullcontext(netlink) as there:
+            self._far = _up(there, peer, None, offloads=offloads)
+        self._near = _up(netlink, name, mac, offloads=offloads)
 
     def send_out(self, frame: bytes) -> None:
         """Have the device transmit."""
@@ -92,6 +103,10 @@ class Veth:
         """What arrived here."""
         return drain(self._near)
 
+    def transmitted(self) -> list[bytes]:
+        """What left here by the egress hook and the queueing discipline."""
+        return drain(self._near, outgoing=True)
+
     def close(self) -> None:
         """Give the sockets back."""
         self._near.close()
@@ -99,6 +114,46 @@ class Veth:
 
     def _ethertype(self, frame: bytes) -> bytes:
         return frame[self._prefix + 12 : self._prefix + 14]
+
+
+def _up(netlink: IPRoute, name: str, mac: str | None, *, offloads: bool) -> socket.socket:
+    """Set one end up; gives a tap on it."""
+    address = {"address": mac} if mac else {}
+    netlink.link("set", ifname=name, state="up", mtu=DEVICE_MTU, **address)
+    if offloads and HAS_BIG_TCP:
+        allow_big_tcp(netlink.link_lookup(ifname=name)[0])
+    return tap(name, offloads=offloads)
+
+
+@contextmanager
+def another_namespace(netlink: IPRoute, device: str) -> Iterator[IPRoute]:
+    """A network namespace for the thread while the block runs, into which a device of ``netlink``'s is moved. It lasts
+    as long as a socket from there."""
+    home = os.open(OWN_NAMESPACE, os.O_RDONLY)
+    try:
+        enter_new_namespace()
+        there = os.open(OWN_NAMESPACE, os.O_RDONLY)
+        try:
+            netlink.link("set", ifname=device, net_ns_fd=there)
+            with IPRoute() as inside:
+                yield inside
+        finally:
+            os.close(there)
+            if LIBC.setns(home, CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(home)
+
+
+def enter_new_namespace() -> None:
+    """Have the thread in a network namespace of its own, in which the kernel sends nothing of its own accord: neighbour
+    discovery would look like a program's output."""
+    if LIBC.unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    for scope in ("all", "default"):
+        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+        if setting.exists():
+            setting.write_text("1")
 
 
 class Tun:
@@ -174,13 +229,14 @@ def send(tap: socket.socket, frame: bytes, ethertype: bytes) -> None:
             raise
 
 
-def drain(tap: socket.socket) -> list[bytes]:
-    """What a tap has seen coming in, with the VLAN tag that the kernel keeps beside a frame put back into it."""
+def drain(tap: socket.socket, *, outgoing: bool = False) -> list[bytes]:
+    """What a tap has seen coming in, or going out, with the VLAN tag that the kernel keeps beside a frame put back into
+    it."""
     found = []
     with suppress(BlockingIOError):
         while True:
             frame, told, _, address = tap.recvmsg(FRAME_ROOM, socket.CMSG_SPACE(AUXILIARY.size))
-            if address[2] != socket.PACKET_OUTGOING:
+            if (address[2] == socket.PACKET_OUTGOING) is outgoing:
                 found.append(frame[:12] + vlan_tag(told) + frame[12:])
     return found
 

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pyroute2 import IPRoute
 from scapy.packet import Packet
 
+from tcnat import layout
 from tcnat.bpf import Program
 from tcnat.layout import NEIGHBOUR, Family
 from tcnat.loader import Loaded
@@ -23,6 +24,9 @@ from tests.packets.names import ROUTER_MAC
 
 NODE_MAC, POD_MACS = ROUTER_MAC, {"client": "02:00:00:00:00:01", "server": "02:00:00:00:00:03"}
 """The node's ends of both pairs have one address, the pods have their own."""
+
+
+NO_FLAG = layout.Way(0)
 
 
 class Way(Enum):
@@ -45,10 +49,10 @@ class Node:
 
     @classmethod
     def of(cls, loaded: Loaded) -> Node:
-        """Make the devices, in a network namespace of their own."""
+        """Make the devices, in a network namespace of their own, and the pods' ends in others."""
 
         def make(netlink: IPRoute) -> Node:
-            devices = {name: Veth(netlink, name, NODE_MAC) for name in POD_MACS}
+            devices = {name: Veth(netlink, name, NODE_MAC, elsewhere=True) for name in POD_MACS}
             sink = Veth(netlink, "sink")
             pass_on = Program.load(redirect_to(sink.index), "pass_on")
             for device in devices.values():
@@ -60,10 +64,10 @@ class Node:
 
         return in_private_network(make)
 
-    def knows(self, pod: str, address: str) -> None:
-        """The programs are told that the pod has the address."""
+    def knows(self, pod: str, address: str, way: layout.Way = NO_FLAG) -> None:
+        """The programs are told that the pod has the address, and how it is reached."""
         mac, own = (bytes.fromhex(each.replace(":", "")) for each in (POD_MACS[pod], NODE_MAC))
-        entry = NEIGHBOUR.codec(Family.IPV4).pack(self.devices[pod].index, mac, own)
+        entry = NEIGHBOUR.codec(Family.IPV4).pack(self.devices[pod].index, mac, own, way)
         self.loaded.maps["neighbours"].update(ip_address(address).packed, entry)
 
     def allow(self, until: int) -> None:

@@ -10,8 +10,10 @@ from scapy.layers.inet import IPOption_NOP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from tcnat import layout
+from tcnat.helpers import REDIRECT_PEER, lacking_helpers
 from tests.packets.harness import SECOND, START, Harness
-from tests.packets.node import NODE_MAC, POD_MACS, Node, Way
+from tests.packets.node import NO_FLAG, NODE_MAC, POD_MACS, Node, Way
 from tests.packets.wire import CLIENT_PORT, Wire
 from tests.packets.world import WEB
 
@@ -19,14 +21,15 @@ NOW = START // SECOND
 both_families = pytest.mark.parametrize("family", [4, 6])
 
 
-@pytest.fixture
-def node(harness: Harness) -> Iterator[Node]:
-    """The default world; the programs are told of both pods, and may hand packets on."""
+@pytest.fixture(params=[NO_FLAG, layout.Way.PAST_DEVICE], ids=["to the device", "past the device"])
+def node(harness: Harness, request: pytest.FixtureRequest) -> Iterator[Node]:
+    """The default world; the programs are told of both pods, and may hand packets on. Where the kernel has no
+    bpf_redirect_peer, both ways are one."""
     harness.reset()
     w = Wire(int(harness.family))
     made = Node.of(harness.loaded)
-    made.knows("client", w.client)
-    made.knows("server", w.backend_one)
+    made.knows("client", w.client, request.param)
+    made.knows("server", w.backend_one, request.param)
     made.allow(NOW + 30)
     yield made
     made.close()
@@ -110,6 +113,16 @@ def test_datagrams_and_their_answers_go_straight_too(node: Node, w: Wire) -> Non
             Way.HANDED_ON,
             at("client", w.udp(w.dns_vip, 53, w.client, CLIENT_PORT, b"an answer")),
         )
+
+
+@both_families
+def test_only_packets_that_may_go_past_a_device_do(node: Node, w: Wire, request: pytest.FixtureRequest) -> None:
+    """What is on a device's way out sees all others."""
+    (way,) = [value for name, value in request.node.callspec.params.items() if name == "node"]
+    passes = way == layout.Way.PAST_DEVICE and REDIRECT_PEER not in lacking_helpers()
+    node.devices["server"].transmitted()
+    assert node.send("client", ask(w))[0] is Way.HANDED_ON
+    assert node.devices["server"].transmitted() == ([] if passes else [at("server", asked(w))])
 
 
 @pytest.mark.parametrize("family", [4])

@@ -54,6 +54,7 @@ def test_every_setting_can_be_a_key_of_the_file(file: Path) -> None:
         unknown-port: reject
         echo: drop
         redirect: "on"
+        redirect-peer: "off"
         tcp-timeout: 2h
         tcp-half-closed-timeout: 10m
         udp-timeout: 40s
@@ -71,6 +72,7 @@ def test_every_setting_can_be_a_key_of_the_file(file: Path) -> None:
         network_device=("eth0",),
         workload_device=("veth*", "cali*"),
         redirect="on",
+        redirect_peer="off",
         hostname_override="node-7",
         cluster_cidr=("10.244.0.0/16", "fd00::/48"),
         masquerade_all=True,

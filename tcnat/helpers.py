@@ -1,0 +1,47 @@
+"""Helpers of newer kernels that the programs call, and what is called in their place where the kernel lacks them.
+
+Such a pair takes the same arguments and gives the same verdicts, so that one bytecode serves every kernel: the number
+in the call is all that differs.
+
+Source: include/uapi/linux/bpf.h.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection
+
+from tcnat.assemble import calling
+from tcnat.bpf import INSTRUCTION_SIZE, BpfError, Program
+
+REDIRECT, REDIRECT_PEER = 23, 155
+STAND_INS = {REDIRECT_PEER: REDIRECT}
+"""Number of a helper -> of the one that stands in for it: bpf_redirect_peer is of 5.10."""
+_CALL, _LOAD_WIDE = 0x85, 0x18
+
+
+def lacking_helpers() -> frozenset[int]:
+    """Those helpers with a stand-in that this kernel does not let the programs call."""
+    return frozenset(number for number in STAND_INS if not _is_there(number))
+
+
+def with_stand_ins(code: bytes, lacking: Collection[int]) -> bytes:
+    """The instructions with stand-ins called in the place of helpers that are lacking."""
+    changed = bytearray(code)
+    at = 0
+    while at < len(changed):
+        number = int.from_bytes(changed[at + 4 : at + 8], "little")
+        if changed[at] == _CALL and changed[at + 1] >> 4 == 0 and number in lacking:
+            changed[at + 4 : at + 8] = STAND_INS[number].to_bytes(4, "little")
+        at += INSTRUCTION_SIZE * (2 if changed[at] == _LOAD_WIDE else 1)
+    return bytes(changed)
+
+
+def _is_there(number: int) -> bool:
+    try:
+        Program.load(calling(number, 1, 0), "probe").close()
+    except BpfError as error:
+        if error.errno in {errno.EINVAL, errno.EACCES}:
+            return False
+        raise
+    return True
