@@ -13,7 +13,7 @@ from .loads.first import FIRST_CONNECT, FIRST_DATAGRAM
 from .loads.http import HTTP_KEPT, HTTP_SHORT, HTTP_SHORT_AWAY
 from .marks import Mark
 from .peers.straight import EMPTY_PROGRAM
-from .peers.tcnat import BY_STACK
+from .peers.tcnat import BY_STACK, TO_DEVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ _EVERY = (
     Work(DATAGRAMS, 5, 0.6),
 )
 _BULK = (Work(BULK_ONE, 5, 1), Work(BULK_EIGHT, 5, 1))
-_PARTS = (EMPTY_PROGRAM, BY_STACK)
+_PARTS = (EMPTY_PROGRAM, TO_DEVICE, BY_STACK)
 """Peers that only tell what a part of tcnat costs."""
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ..series import NO_PROXY
 
 OURS = "tcnat"
-STACK, EMPTY = "tcnat without redirect", "empty tc program"
-ONCE = (STACK, EMPTY)
+DEVICE, STACK, EMPTY = "tcnat to the device", "tcnat without redirect", "empty tc program"
+ONCE = (DEVICE, STACK, EMPTY)
 """Peers that are measured with one number of Services alone, as they only tell what a part of tcnat costs."""
 
 
@@ -31,6 +31,7 @@ class Look:
 _LOOKS = {
     NO_PROXY: Look("#5a5a5a", "s", "--"),
     OURS: Look("#0072b2", "o", width=2.6),
+    DEVICE: Look("#2a9fd6", "p", "-."),
     STACK: Look("#56b4e9", "o", "-."),
     "nftables maps": Look("#009e73", "D"),
     "kube-proxy IPVS": Look("#cc79a7", "v", size=6.5),

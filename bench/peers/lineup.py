@@ -15,11 +15,11 @@ from .lab import PeerLab
 from .nftables import Nftables
 from .stand import PATIENCE, Peer, Stand, TooSlow
 from .straight import EmptyProgram, NoProxy
-from .tcnat import BY_STACK, TCNAT_NAME, Tcnat
+from .tcnat import BY_STACK, TCNAT_NAME, TO_DEVICE, Tcnat
 
 Slow = dict[tuple[str, int], TooSlow]
 """By a peer's name and the number of Services."""
-_TCNATS = {TCNAT_NAME: (), BY_STACK: ("--redirect=off",)}
+_TCNATS = {TCNAT_NAME: (), TO_DEVICE: ("--redirect-peer=off",), BY_STACK: ("--redirect=off",)}
 """tcnat by name, and its options there."""
 
 

@@ -22,6 +22,8 @@ from .services import AWAY, as_list
 from .stand import PATIENCE, Loading, Stand, TooSlow, by_service
 
 TCNAT_NAME = "tcnat"
+TO_DEVICE = "tcnat to the device"
+"""Its packets do not go past the other pod's device, as before Linux 5.10."""
 BY_STACK = "tcnat without redirect"
 """Its packets take the node's IP stack, as they do where policy of the node's has to see them."""
 _READY = " ready after "

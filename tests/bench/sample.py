@@ -47,7 +47,7 @@ GROWING = (
 
 
 def results(runs: int = 5, sizes: tuple[int, ...] = SIZES, seed: int = 7) -> Results:
-    """All kinds of measures, of all peers but one ("tcnat without redirect")."""
+    """All kinds of measures, of all peers but those that tell what a part of tcnat costs with redirect."""
     chance = random.Random(seed)
     made = Results(machine={"kernel": "6.1.0", "cpu": "Made-Up CPU", "cores": "2", "memory": "8 GiB", "tcnat": "0.1.0"})
     for key, title, unit, work, at_best in RATES:

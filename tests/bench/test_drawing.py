@@ -30,7 +30,7 @@ from bench.series import NO_PROXY, Measure, Series
 
 from . import sample
 
-ABSENT = "tcnat without redirect"
+ABSENT = "tcnat to the device, tcnat without redirect"
 README = "before\n<!-- bench:begin (made by make bench-report) -->\nold\n<!-- bench:end -->\nafter\n"
 
 

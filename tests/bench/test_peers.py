@@ -12,7 +12,7 @@ from bench.peers.nftables import NFTABLES
 from bench.peers.services import DNS, IPERF, WEB
 from bench.peers.stand import Peer, Stand, TooSlow
 from bench.peers.straight import EMPTY_PROGRAM
-from bench.peers.tcnat import TCNAT_NAME
+from bench.peers.tcnat import TCNAT_NAME, TO_DEVICE
 from bench.series import NO_PROXY
 from tcnat.layout import Family
 from tests.lab.addresses import Addresses
@@ -23,7 +23,7 @@ from tests.lab.servers import IPERF_PORT, start_dns
 
 SERVICES, ASKED = 12, 60
 UNLOADED = (NO_PROXY, EMPTY_PROGRAM)
-LOADED = (TCNAT_NAME, BY_STACK, NFTABLES)
+LOADED = (TCNAT_NAME, TO_DEVICE, BY_STACK, NFTABLES)
 NAMES = (*UNLOADED, *LOADED)
 
 pytestmark = pytest.mark.root
