@@ -27,7 +27,6 @@ from tcnat.errors import TcnatError
 from tcnat.handover import Handover
 from tcnat.health import Health
 from tcnat.healthchecks import HealthCheckPorts
-from tcnat.helpers import REDIRECT_PEER, lacking_helpers
 from tcnat.keeper import DeviceKeeper
 from tcnat.layout import Family
 from tcnat.loader import Loaded, has_lru, load
@@ -167,11 +166,11 @@ class _Agent:
         maps = {family: found.maps for family, found in loaded.items()}
         if not self._config.workload_device:
             return NoRedirector(maps.values())
-        from tcnat.redirect import RedirectChoice, Redirector  # noqa: PLC0415  (a pod VM does without it)
+        from tcnat.peers import PeerChoice  # noqa: PLC0415  (a pod VM does without it)
+        from tcnat.redirect import RedirectChoice, Redirector  # noqa: PLC0415  (as above)
 
         choice, post = RedirectChoice(self._config.redirect), self._inbox.poster(Event.NEIGHBOURS)
-        past = self._config.redirect_peer == "auto" and REDIRECT_PEER not in lacking_helpers()
-        redirector = Redirector(choice, maps, post, time.monotonic, past_devices=past)
+        redirector = Redirector(choice, maps, post, time.monotonic, PeerChoice(self._config.redirect_peer))
         self._stack.callback(redirector.stop)
         return redirector
 

@@ -43,12 +43,21 @@ def passing() -> bytes:
 
 def calling(helper: int, *arguments: Argument) -> bytes:
     """Call a helper with these arguments, then let the packet pass."""
+    return _call(helper, *arguments) + passing()
+
+
+def giving(helper: int, *arguments: Argument) -> bytes:
+    """``return helper(arguments)``."""
+    return _call(helper, *arguments) + _instruction(_EXIT)
+
+
+def _call(helper: int, *arguments: Argument) -> bytes:
     code = _instruction(_MOV_REGISTER, _SAVED, 1)
     for offset in range(-_STACK, 0, 8):
         code += _instruction(_STORE_DOUBLE, _FRAME, offset=offset)
     for register, argument in enumerate(arguments, start=1):
         code += _argument(register, argument)
-    return code + _instruction(_CALL, immediate=helper) + passing()
+    return code + _instruction(_CALL, immediate=helper)
 
 
 def rewriting() -> bytes:

@@ -96,6 +96,7 @@ def check(pins: Path) -> Report:
         "CAP_PERFMON": probes.capability(CAP_PERFMON, CAP_SYS_ADMIN),
         "memlock limit": probes.memlock(surroundings.maps_bytes(possible_cpus())) if allowed else _WITHOUT_BPF,
         "bpffs": probes.bpffs(),
+        "arrivals": probes.arrivals() if allowed else _WITHOUT_BPF,
         "packet programs": surroundings.packet_programs(lru=lru) if allowed else _WITHOUT_BPF,
         "bytecode": surroundings.bytecode_cache(),
         "bcc": surroundings.bcc(),

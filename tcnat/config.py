@@ -130,8 +130,8 @@ SETTINGS: tuple[Setting, ...] = (
             "(bridge:cni0), or by the host routes to pods (route:10.244.0.0/16).", "PATTERN..."),
     _choice("redirect", ("auto", "on", "off"), "auto", "Hand packets between workloads of this node straight to "
             "the other's device, past netfilter and routes; auto: where nothing there minds."),
-    _choice("redirect-peer", ("auto", "off"), "auto", "Hand them past that device, too, straight into the workload, "
-            "where nothing at the device minds and the kernel can (5.10)."),
+    _choice("redirect-peer", ("auto", "on", "off"), "auto", "Hand them past that device, too, straight into the "
+            "workload, where nothing at the device minds; auto: if the kernel counts them there (6.7)."),
     Setting("hostname-override", str, "", "The node's name; the default is the host's name.", "NAME"),
     Setting("cluster-cidr", values.cidr, (), "The networks of the pods.", "CIDR,..."),
     Setting("masquerade-all", values.switch, "false", "Masquerade everything that is sent to a ClusterIP."),

@@ -100,12 +100,19 @@ FEATURES: tuple[Feature, ...] = (
         "redirect_peer",
         "helpers",
         Need.OPTIONAL,
-        "packets from pod to pod are handed to the other's device, not past it: a little more work for each",
+        "packets from pod to pod pass the other's device: a little more work for each",
     ),
     Feature(
         "clsact", "tc", Need.REQUIRED, "there is nowhere to attach", "CONFIG_NET_SCH_INGRESS; try: modprobe sch_ingress"
     ),
     Feature("cls_bpf", "tc", Need.REQUIRED, "nothing can be attached", "CONFIG_NET_CLS_BPF; try: modprobe cls_bpf"),
+    Feature(
+        "arrivals",
+        "redirect",
+        Need.OPTIONAL,
+        "the kernel would not count packets that go past a pod's device where they arrive: they pass it",
+        "--redirect-peer=on, where nobody needs a pod's own counts of what it receives",
+    ),
     Feature(
         "bytecode",
         "compiling",

@@ -32,17 +32,19 @@ _codec = NEIGHBOUR.codec(Family.IPV4)  # the same for both families
 
 
 class Workload(NamedTuple):
-    """A device that faces a workload: its MTU, its MAC address, and how packets are handed to the workload."""
+    """A device that faces a workload: its MTU and its MAC address."""
 
     mtu: int
     mac: bytes
-    way: Way = Way(0)
 
 
 def reached(
-    neighbours: Iterable[Neighbour], workloads: Mapping[int, Workload], leads_to: Callable[[bytes], int]
+    neighbours: Iterable[Neighbour],
+    workloads: Mapping[int, Workload],
+    leads_to: Callable[[bytes], int],
+    way_of: Callable[[int], Way],
 ) -> dict[bytes, bytes]:
-    """Address -> entry of the neighbours map, for workloads that packets can be handed to.
+    """Address -> entry of the neighbours map, for workloads that packets can be handed to, in that way of their device.
 
     ``leads_to`` tells to which device the node's routes lead for an address: a neighbour that is behind another (one
     that claims an address, say) does not count, and neither does a link-local address. A device whose MTU is less than
@@ -54,11 +56,11 @@ def reached(
         if workload is None or workload.mtu < longest or len(each.mac) != 6 or each.address[:2] == b"\xfe\x80":
             continue
         if leads_to(each.address) == each.device:
-            found[each.address] = _codec.pack(each.device, each.mac, workload.mac, workload.way)
+            found[each.address] = _codec.pack(each.device, each.mac, workload.mac, way_of(each.device))
     return found
 
 
-def way_of(entry: bytes) -> Way:
+def way_in(entry: bytes) -> Way:
     """The way that an entry of the neighbours map names."""
     _, _, _, way = _codec.unpack(entry)
     return Way(way)

@@ -85,16 +85,25 @@ class Netlink:
             return bytes(40)
 
     def add_veth(self, name: str, peer: str, mtu: int) -> None:
-        """Make a pair of veth devices, and set both up."""
+        """Make a pair of veth devices. Both are down."""
         end = [("IFLA_IFNAME", peer), ("IFLA_MTU", mtu)]
         kind = [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", {"attrs": end})]})]
         message = ifinfmsg()
         message["attrs"] = [("IFLA_IFNAME", name), ("IFLA_MTU", mtu), ("IFLA_LINKINFO", {"attrs": kind})]
         self._request(f"veth pair {name}", rtnl.RTM_NEWLINK, codes.NLM_F_CREATE | codes.NLM_F_EXCL, message)
-        for device in (name, peer):
-            message = ifinfmsg()
-            message["index"], message["flags"], message["change"] = self.link(device).index, IFF_UP, IFF_UP
-            self._request(f"network device {device}", rtnl.RTM_NEWLINK, 0, message)
+
+    def set_up(self, device: int) -> None:
+        """Set a device up, by its index."""
+        message = ifinfmsg()
+        message["index"], message["flags"], message["change"] = device, IFF_UP, IFF_UP
+        self._request(f"network device {device}", rtnl.RTM_NEWLINK, 0, message)
+
+    def move(self, name: str, netns: int) -> None:
+        """Move the device of that name into another namespace, by a descriptor of it. It is down there."""
+        message = ifinfmsg()
+        message["index"] = self.link(name).index
+        message["attrs"] = [("IFLA_NET_NS_FD", netns)]
+        self._request(f"network device {name}", rtnl.RTM_NEWLINK, 0, message)
 
     def qdiscs(self) -> list[Qdisc]:
         """Every ingress and clsact qdisc of every device."""

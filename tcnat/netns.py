@@ -14,6 +14,8 @@ from tcnat.errors import TcnatError
 
 DIRECTORY = "/run/netns"
 """Where ip-netns(8) keeps its names."""
+OWN = "/proc/thread-self/ns/net"
+"""The calling thread's own."""
 _CLONE_NEWNET = 0x40000000
 
 
@@ -55,14 +57,14 @@ def throwaway() -> Iterator[None]:
 
 def _path(netns: str | None) -> str:
     if netns is None:
-        return "/proc/thread-self/ns/net"
+        return OWN
     return netns if "/" in netns else f"{DIRECTORY}/{netns}"
 
 
 @contextmanager
 def _moved(call: str, *arguments: int, what: str) -> Iterator[None]:
     """Move the thread by a call of libc's, and back in the end."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _libc_call(call, *arguments, what=what)
         try:

@@ -18,11 +18,12 @@ from tcnat.assemble import CONTEXT, STACK, Argument, MapArgument, calling, passi
 from tcnat.bpf import BpfError, Map, Program
 from tcnat.errors import TcnatError
 from tcnat.filters import EGRESS, HANDLE, PRIORITY, PROTOCOL
-from tcnat.helpers import REDIRECT_PEER
+from tcnat.helpers import REDIRECT_PEER, lacking_helpers
 from tcnat.layout import Family, MapType, number_bytes
 from tcnat.links import Filter, Hook, NetlinkFailure
 from tcnat.netlink import Netlink
 from tcnat.netns import throwaway
+from tcnat.peers import counts_arrivals
 from tcnat.rights import effective
 
 BPFFS = Path("/sys/fs/bpf")
@@ -246,6 +247,16 @@ def tc_hooks() -> Iterator[tuple[str, Result]]:
     except TcnatError as error:
         yield "clsact", untried(str(error))
         yield "cls_bpf", untried(str(error))
+
+
+def arrivals() -> Result:
+    """Whether a packet is counted where it arrives that was handed past a device."""
+    if REDIRECT_PEER in lacking_helpers():
+        return missing("there is no redirect_peer")
+    try:
+        return there() if counts_arrivals() else missing("a packet was not counted")
+    except (TcnatError, OSError) as error:
+        return untried(str(error))
 
 
 def _hooks(netlink: Netlink, program: int) -> list[tuple[str, Result]]:

@@ -7,12 +7,14 @@ again at each resync. docs/operations.md tells what an operator has to know.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
+from tcnat import peers
 from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
 from tcnat.filters import ARPHRD_ETHER
@@ -20,6 +22,7 @@ from tcnat.layout import Family, Way, number_bytes
 from tcnat.links import Link, NetlinkFailure
 from tcnat.mapset import MapSet
 from tcnat.neighbours import NeighbourWatcher, Workload, reached
+from tcnat.peers import PeerChoice
 from tcnat.routing import Routing
 
 VALID = 30
@@ -126,13 +129,15 @@ class Redirector:
         maps: Mapping[Family, Mapping[str, Map]],
         post: Callable[[], None],
         clock: Callable[[], float],
-        *,
-        past_devices: bool = False,
+        past_devices: PeerChoice = PeerChoice.OFF,
     ) -> None:
         """``post`` is called from another thread when :meth:`follow` has something to do; ``clock`` is
-        CLOCK_MONOTONIC in seconds; ``past_devices``: packets may go past the devices that let them."""
+        CLOCK_MONOTONIC in seconds; ``past_devices``: whether packets go past the devices that let them."""
         self._choice = choice
-        self._past_devices = past_devices
+        self._peers = past_devices
+        self._in_the_way: str | None = None  # why devices are, once that was looked at
+        self._ways: dict[int, Way] = {}  # by device, of those with a neighbour behind them
+        self._guarded: Collection[int] = ()
         self._maps = maps
         self._clock = clock
         self._reached = {family: MapSet(each["neighbours"], _NO_ROOM) for family, each in maps.items()}
@@ -143,15 +148,21 @@ class Redirector:
         self._hindrances: dict[Family, str] = {}
         self._failure = ""
 
-    def look_anew(self, workloads: Iterable[Link], shared: Iterable[str], guarded: Collection[int] = ()) -> None:
+    def look_anew(
+        self, workloads: Iterable[Link], shared: Iterable[str], guarded: Collection[int] = (), *, afresh: bool = True
+    ) -> None:
         """Look whether packets may be handed on, with these devices of workloads; ``shared``: those of them with
-        filters of others behind tcnat's; ``guarded``: those with such filters on the way out, by index."""
+        filters of others behind tcnat's; ``guarded``: those with such filters on the way out, by index; ``afresh``:
+        what is known of the devices may be old."""
         links, names = list(workloads), list(shared)
+        self._guarded = guarded
+        if afresh:
+            self._ways.clear()
         if not links or self._choice is RedirectChoice.OFF:
             self._hindrances = dict.fromkeys(self._maps, "it is switched off" if links else "there are no workloads")
             self._tell({})
             return
-        self._told(lambda: self._look(links, names, guarded))
+        self._told(lambda: self._look(links, names))
 
     def follow(self) -> None:
         """Bring the programs in step with the kernel's neighbour tables, and give them leave to go on."""
@@ -167,15 +178,14 @@ class Redirector:
         with suppress(BpfError):
             self._allow({})
 
-    def _look(self, links: list[Link], shared: list[str], guarded: Collection[int]) -> None:
+    def _look(self, links: list[Link], shared: list[str]) -> None:
         netlink = self._netlink = self._netlink or Routing()
-        passed = {link.index for link in netlink.links() if can_be_passed(link)} if self._past_devices else set()
-        ways = dict.fromkeys(passed.difference(guarded), Way.PAST_DEVICE)
         self._workloads = {
-            link.index: Workload(netlink.mtu_of(link.name), netlink.mac_of(link.name), ways.get(link.index, Way(0)))
+            link.index: Workload(netlink.mtu_of(link.name), netlink.mac_of(link.name))
             for link in links
             if link.type == ARPHRD_ETHER and not link.master
         }
+        self._ways = {index: way for index, way in self._ways.items() if index in self._workloads}
         self._watcher.devices = frozenset(self._workloads)
         if not self._watching:
             self._watcher.start()
@@ -189,10 +199,35 @@ class Redirector:
         self._hindrances = found
         self._follow()
 
+    def _goes_past(self) -> bool:
+        """Whether packets may go past devices at all: a matter of the kernel's, which is looked at once."""
+        if self._in_the_way is None:
+            self._in_the_way = peers.hindrance(self._peers)
+            if self._in_the_way:
+                log.info("packets to workloads do not go past their devices: %s", self._in_the_way)
+        return not self._in_the_way
+
     def _follow(self) -> None:
         netlink = self._netlink
         assert netlink is not None
-        self._tell(reached(netlink.neighbours(), self._workloads, netlink.leads_straight_to))
+        self._tell(reached(netlink.neighbours(), self._workloads, netlink.leads_straight_to, self._way_of))
+
+    def _way_of(self, device: int) -> Way:
+        """How packets are handed to the workload behind a device, which is in its place by now: it has a neighbour."""
+        if device in self._guarded or not self._goes_past():
+            return Way(0)
+        if device not in self._ways:
+            self._ways[device] = Way.PAST_DEVICE if can_be_passed(self._link(device)) else Way(0)
+        return self._ways[device]
+
+    def _link(self, device: int) -> Link:
+        assert self._netlink is not None
+        try:
+            return self._netlink.link(device)
+        except NetlinkFailure as error:
+            if error.errno == errno.ENODEV:
+                return Link(device, "", 0)  # it went meanwhile
+            raise
 
     def _tell(self, entries: Mapping[bytes, bytes]) -> None:
         """Who is reached how, and then for how long that holds."""

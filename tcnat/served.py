@@ -27,7 +27,9 @@ class NoRedirector:
         for each in maps:
             each["redirect_until"].update(bytes(4), bytes(4))
 
-    def look_anew(self, workloads: Iterable[Link], shared: Iterable[str], guarded: Collection[int], /) -> None:
+    def look_anew(
+        self, workloads: Iterable[Link], shared: Iterable[str], guarded: Collection[int], /, *, afresh: bool
+    ) -> None:
         """Nothing to look at."""
 
     def follow(self) -> None:
@@ -91,7 +93,8 @@ class Served:
             workloads = self._links(Role.WORKLOAD)
             if anew or workloads != self._workloads:
                 self._workloads = workloads
-                self._redirector.look_anew(workloads, self._devices.keeper.shared, self._devices.keeper.guarded)
+                keeper = self._devices.keeper
+                self._redirector.look_anew(workloads, keeper.shared, keeper.guarded, afresh=anew)
 
     def _links(self, role: Role) -> list[Link]:
         return [link for link, own in self._devices.keeper.served.values() if own is role]

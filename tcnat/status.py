@@ -12,7 +12,7 @@ from tcnat.flows import TABLES, count_flows
 from tcnat.layout import Way
 from tcnat.loader import Loaded, open_pinned
 from tcnat.lock import holder
-from tcnat.neighbours import way_of
+from tcnat.neighbours import way_in
 from tcnat.notes import NoRoom, read_notes
 from tcnat.reasons import reasons
 from tcnat.rows import DeviceRow
@@ -104,7 +104,7 @@ def _family(loaded: Loaded, view: View, monotonic: float) -> FamilyStatus:
         "flows": flow_entries,
         "flows_new": new_entries,
     }
-    ways = [way_of(entry) for _, entry in maps["neighbours"].items()]
+    ways = [way_in(entry) for _, entry in maps["neighbours"].items()]
     return FamilyStatus(
         family=int(loaded.family),
         front_ends=sum(not front.draining for _, front in view.fronts),

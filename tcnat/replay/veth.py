@@ -38,6 +38,8 @@ class VethRunner:
             links = Netlink()
             for side in Side:
                 links.add_veth(f"{side}0", f"{side}1", _MTU)
+                for device in (f"{side}0", f"{side}1"):
+                    links.set_up(links.index_of(device))
             links.close()
             self._attach(loaded)
             self._pairs = {side: (_tap(f"{side}0"), _tap(f"{side}1")) for side in Side}

@@ -12,19 +12,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from tcnat.helpers import REDIRECT_PEER, lacking_helpers
 from tcnat.layout import Family, Way
 from tcnat.loader import open_pinned
 from tcnat.model import format_address, parse_address
-from tcnat.neighbours import way_of
+from tcnat.neighbours import way_in
 from tcnat.netfilter import hooked
 from tcnat.netns import entered
+from tcnat.peers import PeerChoice, hindrance
 from tests.lab.agent import Agent
 from tests.lab.cluster import Cluster, cluster
 from tests.lab.cni import CNIS
 from tests.lab.commands import wait_until
 from tests.lab.nodes import Node, Nodes, Pod
 from tests.lab.objects import Service
+from tests.lab.site import Host
 
 FORWARDED = {Family.IPV4: "IpForwDatagrams", Family.IPV6: "Ip6OutForwDatagrams"}
 """The kernel's own counts of packets that it has forwarded."""
@@ -62,13 +63,9 @@ class Stand:
 
     def by_the_device(self, family: Family) -> int:
         """How many packets the node's end of the backend's pair transmits for such a talk."""
-        before = self._transmitted()
+        before = counted(self.node, self.backend.device)["tx"]
         self.talk(family)
-        return self._transmitted() - before
-
-    def _transmitted(self) -> int:
-        (told,) = json.loads(self.node.run("ip", "-s", "-j", "link", "show", "dev", self.backend.device))
-        return int(told["stats64"]["tx"]["packets"])
+        return counted(self.node, self.backend.device)["tx"] - before
 
     def _forwarded(self, family: Family) -> int:
         said = self.node.run("nstat", "-asz", FORWARDED[family])
@@ -84,7 +81,7 @@ class Stand:
         packed = parse_address(self.backend.addresses.of(family))
         entry = open_pinned(self.agent.lab.pins)[family].maps["neighbours"].lookup(packed)
         assert entry
-        return way_of(entry)
+        return way_in(entry)
 
     def until(self, family: Family) -> int:
         """The second up to which they may."""
@@ -101,6 +98,12 @@ class Stand:
         """Have the agent look at the node's policy again, and wait for what it then allows."""
         os.kill(self.agent.program.pid, signal.SIGHUP)
         wait_until(lambda: (self.until(family) > 0) is allowed, f"packets to be handed on: {allowed}")
+
+
+def counted(host: Host, device: str) -> dict[str, int]:
+    """What the kernel has counted of a device, in packets."""
+    (told,) = json.loads(host.run("ip", "-s", "-j", "link", "show", "dev", device))
+    return {way: int(told["stats64"][way]["packets"]) for way in ("rx", "tx")}
 
 
 def stand_with(*options: str, cni: str = "ptp") -> Iterator[Stand]:
@@ -196,19 +199,31 @@ def test_packets_are_not_taken_from_a_filter_of_others_behind_ours(auto: Stand) 
 
 FEW = 10
 """More packets than neighbours say to each other beside a talk, and fewer than a talk has."""
-past_devices = pytest.mark.skipif(
-    REDIRECT_PEER in lacking_helpers(), reason="the kernel has no bpf_redirect_peer (5.10), by which devices are passed"
-)
 
 
-@past_devices
+@pytest.fixture(scope="module")
+def in_the_way() -> str:
+    """Why devices are passed on this kernel; "" if packets go past them."""
+    return hindrance(PeerChoice.AUTO)
+
+
+@pytest.fixture
+def past_devices(in_the_way: str) -> None:
+    """For tests of what this kernel may not do."""
+    if in_the_way:
+        pytest.skip(f"packets do not go past devices here: {in_the_way}")
+
+
+@pytest.mark.usefixtures("past_devices")
 def test_on_a_plain_node_packets_go_past_the_pods_devices(auto: Stand, family: Family) -> None:
     auto.settle(family)
+    before = counted(auto.backend, "eth0")["rx"]
     assert auto.by_the_device(family) < FEW
     assert auto.through_the_stack(family) == 0
+    assert counted(auto.backend, "eth0")["rx"] - before > 2 * FEW
 
 
-@past_devices
+@pytest.mark.usefixtures("past_devices")
 @pytest.mark.parametrize(
     ("add", "remove"),
     [
@@ -324,13 +339,13 @@ def test_ports_of_a_bridge_are_left_to_it(family: Family) -> None:
         assert stand.reached(family) == set()
 
 
-def test_status_tells_of_it(auto: Stand, family: Family) -> None:
+def test_status_tells_of_it(auto: Stand, family: Family, in_the_way: str) -> None:
     auto.settle(family)
     said = json.loads(auto.agent.tcnat("status", "-o", "json"))
     (own,) = [each for each in said["families"] if each["family"] == family]
     assert own["redirect"]
     assert own["reached"] == len(auto.reached(family))
-    past = 0 if REDIRECT_PEER in lacking_helpers() else own["reached"]
+    past = 0 if in_the_way else own["reached"]
     assert own["past_devices"] == past
     words = f"{own['reached']} addresses" + (f", {past} past their devices" if past else "")
     assert f"IPv{family} yes ({words})" in auto.agent.tcnat("status")
