@@ -19,7 +19,7 @@ from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
 from tcnat.filters import ARPHRD_ETHER
 from tcnat.layout import Family, Way, number_bytes
-from tcnat.links import Link, NetlinkFailure
+from tcnat.links import Link, Neighbour, NetlinkFailure
 from tcnat.mapset import MapSet
 from tcnat.neighbours import NeighbourWatcher, Workload, reached
 from tcnat.peers import PeerChoice
@@ -27,6 +27,8 @@ from tcnat.routing import Routing
 
 VALID = 30
 """Seconds that a permission lasts: three times what passes until the next at most."""
+ROUTES_LAST = 5.0
+"""Seconds for which it is remembered where the routes led."""
 _NO_ROOM = "packets to the workloads that are left out take the ordinary way"
 
 log = logging.getLogger(__name__)
@@ -138,6 +140,9 @@ class Redirector:
         self._in_the_way: str | None = None  # why devices are, once that was looked at
         self._ways: dict[int, Way] = {}  # by device, of those with a neighbour behind them
         self._guarded: Collection[int] = ()
+        self._neighbours: frozenset[Neighbour] = frozenset()
+        self._leads: dict[bytes, int] = {}  # where the routes led for these, up to that second
+        self._leads_until = 0.0
         self._maps = maps
         self._clock = clock
         self._reached = {family: MapSet(each["neighbours"], _NO_ROOM) for family, each in maps.items()}
@@ -158,6 +163,7 @@ class Redirector:
         self._guarded = guarded
         if afresh:
             self._ways.clear()
+            self._leads_until = 0.0
         if not links or self._choice is RedirectChoice.OFF:
             self._hindrances = dict.fromkeys(self._maps, "it is switched off" if links else "there are no workloads")
             self._tell({})
@@ -210,7 +216,19 @@ class Redirector:
     def _follow(self) -> None:
         netlink = self._netlink
         assert netlink is not None
-        self._tell(reached(netlink.neighbours(), self._workloads, netlink.leads_straight_to, self._way_of))
+        neighbours = frozenset(netlink.neighbours())
+        if neighbours != self._neighbours or self._clock() >= self._leads_until:
+            self._leads, self._leads_until = {}, self._clock() + ROUTES_LAST
+        self._neighbours = neighbours
+        self._tell(reached(neighbours, self._workloads, self._leads_to, self._way_of))
+
+    def _leads_to(self, address: bytes) -> int:
+        """The device to which the routes lead. That a neighbour was heard of again, as each is all the time, is no
+        cause to ask for all of them."""
+        assert self._netlink is not None
+        if address not in self._leads:
+            self._leads[address] = self._netlink.leads_straight_to(address)
+        return self._leads[address]
 
     def _way_of(self, device: int) -> Way:
         """How packets are handed to the workload behind a device, which is in its place by now: it has a neighbour."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from tcnat import ipsec, netfilter
-from tcnat.layout import Family
-from tcnat.links import Link
-from tcnat.redirect import RedirectChoice, can_be_passed, hindrance
+from tcnat import ipsec, netfilter, peers, redirect
+from tcnat.bpf import Map
+from tcnat.layout import MAPS, Family, Way
+from tcnat.links import Link, Neighbour
+from tcnat.neighbours import way_in
+from tcnat.peers import PeerChoice
+from tcnat.redirect import ROUTES_LAST, RedirectChoice, Redirector, can_be_passed, hindrance
 from tcnat.routing import Routing
+
+from .fakes import FakeMap
 
 
 class PlainRules:
@@ -77,3 +83,96 @@ def test_packets_can_go_past_a_pods_device() -> None:
 )
 def test_devices_that_packets_have_to_pass(link: Link) -> None:
     assert not can_be_passed(link)
+
+
+@dataclass
+class KnownRouting(PlainRules):
+    """A node whose neighbours are set by hand; all routes lead to device 7."""
+
+    there: list[Neighbour] = field(default_factory=list)
+    asked: list[bytes] = field(default_factory=list)
+    looked_at: int = 0
+
+    def neighbours(self) -> list[Neighbour]:
+        return list(self.there)
+
+    def leads_straight_to(self, address: bytes) -> int:
+        self.asked.append(address)
+        return 7
+
+    def link(self, device: int) -> Link:
+        self.looked_at += 1
+        return replace(POD, index=device)
+
+    def mtu_of(self, name: str) -> int:
+        return 1500
+
+    def mac_of(self, name: str) -> bytes:
+        return bytes.fromhex("020000000001")
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Scene:
+    """A redirector without a kernel."""
+
+    redirector: Redirector
+    routing: KnownRouting
+    maps: dict[str, FakeMap]
+    now: float = 100.0
+
+    def entries(self) -> dict[bytes, Way]:
+        return {key: way_in(value) for key, value in self.maps["neighbours"].items()}
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """With one pod behind device 7, whose packets may go past it."""
+    routing = KnownRouting(there=[Neighbour(b"\x0a\0\0\1", 7, b"\2\0\0\0\0\1")])
+    monkeypatch.setattr(redirect, "Routing", lambda: routing)
+    monkeypatch.setattr(redirect, "hindrance", lambda *_: "")
+    monkeypatch.setattr(peers, "counts_arrivals", lambda: True)
+    monkeypatch.setattr(peers, "lacking_helpers", frozenset)
+    maps = {name: FakeMap(MAPS[name], Family.IPV4) for name in ("neighbours", "redirect_until")}
+    made = Scene(cast(Redirector, None), routing, maps)
+    written = cast(Mapping[Family, Mapping[str, Map]], {Family.IPV4: maps})
+    made.redirector = Redirector(RedirectChoice.AUTO, written, lambda: None, lambda: made.now, PeerChoice.AUTO)
+    made.redirector.look_anew([POD], ())
+    yield made
+    made.redirector.stop()
+
+
+def test_a_pod_is_reached_past_its_device(scene: Scene) -> None:
+    assert scene.entries() == {b"\x0a\0\0\1": Way.PAST_DEVICE}
+
+
+def test_neighbours_that_are_heard_of_again_are_not_asked_for_again(scene: Scene) -> None:
+    """The kernel tells of each many times a minute, on a node with many pods all the time."""
+    for _ in range(3):
+        scene.redirector.follow()
+        scene.redirector.look_anew([POD], (), afresh=False)
+    assert (len(scene.routing.asked), scene.routing.looked_at) == (1, 1)
+    assert set(scene.entries()) == {b"\x0a\0\0\1"}
+
+
+@pytest.mark.parametrize("cause", ["another neighbour", "time", "a resync"])
+def test_routes_are_asked_again(scene: Scene, cause: str) -> None:
+    if cause == "another neighbour":
+        scene.routing.there.append(Neighbour(b"\x0a\0\0\2", 7, b"\2\0\0\0\0\2"))
+    scene.now += ROUTES_LAST if cause == "time" else 0
+    if cause == "a resync":
+        scene.redirector.look_anew([POD], ())
+    else:
+        scene.redirector.follow()
+    assert scene.routing.asked.count(b"\x0a\0\0\1") == 2
+    assert scene.routing.looked_at == (2 if cause == "a resync" else 1)
+    assert set(scene.entries()) == {each.address for each in scene.routing.there}
+
+
+def test_a_device_with_filters_of_others_on_its_way_out_is_passed(scene: Scene) -> None:
+    scene.redirector.look_anew([POD], (), frozenset({7}), afresh=False)
+    assert scene.entries() == {b"\x0a\0\0\1": Way(0)}
+    scene.redirector.look_anew([POD], (), afresh=False)
+    assert scene.entries() == {b"\x0a\0\0\1": Way.PAST_DEVICE}
