@@ -7,28 +7,25 @@ again at each resync. docs/operations.md tells what an operator has to know.
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from tcnat import peers
 from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
 from tcnat.filters import ARPHRD_ETHER
-from tcnat.layout import Family, Way, number_bytes
-from tcnat.links import Link, Neighbour, NetlinkFailure
+from tcnat.layout import Family, number_bytes
+from tcnat.links import Link, NetlinkFailure
 from tcnat.mapset import MapSet
 from tcnat.neighbours import NeighbourWatcher, Workload, reached
 from tcnat.peers import PeerChoice
 from tcnat.routing import Routing
+from tcnat.ways import Leads, Ways
 
 VALID = 30
 """Seconds that a permission lasts: three times what passes until the next at most."""
-ROUTES_LAST = 5.0
-"""Seconds for which it is remembered where the routes led."""
 _NO_ROOM = "packets to the workloads that are left out take the ordinary way"
 
 log = logging.getLogger(__name__)
@@ -74,12 +71,6 @@ def hindrance(
         lambda: _ipsec(family),
     )
     return next(filter(None, (probe() for probe in probes)), "")
-
-
-def can_be_passed(link: Link) -> bool:
-    """Whether packets can be handed to the other end of a device, as bpf_redirect_peer does it, without getting past a
-    queueing discipline on the way: the end of a veth pair whose other one is in another network namespace."""
-    return link.kind == "veth" and link.peer_elsewhere and link.qdisc == "noqueue"
 
 
 def _later_filters(shared: Iterable[str]) -> str:
@@ -136,13 +127,8 @@ class Redirector:
         """``post`` is called from another thread when :meth:`follow` has something to do; ``clock`` is
         CLOCK_MONOTONIC in seconds; ``past_devices``: whether packets go past the devices that let them."""
         self._choice = choice
-        self._peers = past_devices
-        self._in_the_way: str | None = None  # why devices are, once that was looked at
-        self._ways: dict[int, Way] = {}  # by device, of those with a neighbour behind them
-        self._guarded: Collection[int] = ()
-        self._neighbours: frozenset[Neighbour] = frozenset()
-        self._leads: dict[bytes, int] = {}  # where the routes led for these, up to that second
-        self._leads_until = 0.0
+        self._ways = Ways(past_devices, self._link)
+        self._leads = Leads(self._leads_straight_to, clock)
         self._maps = maps
         self._clock = clock
         self._reached = {family: MapSet(each["neighbours"], _NO_ROOM) for family, each in maps.items()}
@@ -160,10 +146,10 @@ class Redirector:
         filters of others behind tcnat's; ``guarded``: those with such filters on the way out, by index; ``afresh``:
         what is known of the devices may be old."""
         links, names = list(workloads), list(shared)
-        self._guarded = guarded
+        self._ways.guarded = guarded
         if afresh:
-            self._ways.clear()
-            self._leads_until = 0.0
+            self._ways.forget()
+            self._leads.forget()
         if not links or self._choice is RedirectChoice.OFF:
             self._hindrances = dict.fromkeys(self._maps, "it is switched off" if links else "there are no workloads")
             self._tell({})
@@ -185,13 +171,13 @@ class Redirector:
             self._allow({})
 
     def _look(self, links: list[Link], shared: list[str]) -> None:
-        netlink = self._netlink = self._netlink or Routing()
+        netlink = self._asked
         self._workloads = {
             link.index: Workload(netlink.mtu_of(link.name), netlink.mac_of(link.name))
             for link in links
             if link.type == ARPHRD_ETHER and not link.master
         }
-        self._ways = {index: way for index, way in self._ways.items() if index in self._workloads}
+        self._ways.keep(self._workloads)
         self._watcher.devices = frozenset(self._workloads)
         if not self._watching:
             self._watcher.start()
@@ -205,47 +191,22 @@ class Redirector:
         self._hindrances = found
         self._follow()
 
-    def _goes_past(self) -> bool:
-        """Whether packets may go past devices at all: a matter of the kernel's, which is looked at once."""
-        if self._in_the_way is None:
-            self._in_the_way = peers.hindrance(self._peers)
-            if self._in_the_way:
-                log.info("packets to workloads do not go past their devices: %s", self._in_the_way)
-        return not self._in_the_way
-
-    def _follow(self) -> None:
-        netlink = self._netlink
-        assert netlink is not None
-        neighbours = frozenset(netlink.neighbours())
-        if neighbours != self._neighbours or self._clock() >= self._leads_until:
-            self._leads, self._leads_until = {}, self._clock() + ROUTES_LAST
-        self._neighbours = neighbours
-        self._tell(reached(neighbours, self._workloads, self._leads_to, self._way_of))
-
-    def _leads_to(self, address: bytes) -> int:
-        """The device to which the routes lead. That a neighbour was heard of again, as each is all the time, is no
-        cause to ask for all of them."""
-        assert self._netlink is not None
-        if address not in self._leads:
-            self._leads[address] = self._netlink.leads_straight_to(address)
-        return self._leads[address]
-
-    def _way_of(self, device: int) -> Way:
-        """How packets are handed to the workload behind a device, which is in its place by now: it has a neighbour."""
-        if device in self._guarded or not self._goes_past():
-            return Way(0)
-        if device not in self._ways:
-            self._ways[device] = Way.PAST_DEVICE if can_be_passed(self._link(device)) else Way(0)
-        return self._ways[device]
+    @property
+    def _asked(self) -> Routing:
+        """Whom the kernel is asked by, from the first question on."""
+        self._netlink = self._netlink or Routing()
+        return self._netlink
 
     def _link(self, device: int) -> Link:
-        assert self._netlink is not None
-        try:
-            return self._netlink.link(device)
-        except NetlinkFailure as error:
-            if error.errno == errno.ENODEV:
-                return Link(device, "", 0)  # it went meanwhile
-            raise
+        return self._asked.link(device)
+
+    def _leads_straight_to(self, address: bytes) -> int:
+        return self._asked.leads_straight_to(address)
+
+    def _follow(self) -> None:
+        neighbours = frozenset(self._asked.neighbours())
+        self._leads.among(neighbours)
+        self._tell(reached(neighbours, self._workloads, self._leads.to, self._ways.to))
 
     def _tell(self, entries: Mapping[bytes, bytes]) -> None:
         """Who is reached how, and then for how long that holds."""

@@ -17,8 +17,9 @@ from tcnat.layout import MAPS, Family, Way
 from tcnat.links import Link, Neighbour
 from tcnat.neighbours import way_in
 from tcnat.peers import PeerChoice
-from tcnat.redirect import ROUTES_LAST, RedirectChoice, Redirector, can_be_passed, hindrance
+from tcnat.redirect import RedirectChoice, Redirector, hindrance
 from tcnat.routing import Routing
+from tcnat.ways import ROUTES_LAST, can_be_passed
 
 from .fakes import FakeMap
 
