@@ -8,7 +8,6 @@ from tabulate import tabulate
 
 from tcnat.bpf import verifier_statistics
 from tcnat.bytecode import bytecode
-from tcnat.helpers import lacking_helpers
 from tcnat.layout import Family
 from tcnat.loader import load_private
 
@@ -23,7 +22,7 @@ def sizes() -> tuple[str, int]:
         loaded = load_private(family)
         descriptors = {name: found.fd for name, found in loaded.maps.items()}
         for program in bytecode(family).programs:
-            match = _STEPS.search(verifier_statistics(program.relocated(descriptors, lacking_helpers())))
+            match = _STEPS.search(verifier_statistics(program.relocated(descriptors)))
             rows.append((f"IPv{family}", program.name, len(program.instructions) // 8, match[1] if match else "?"))
     table = tabulate(rows, ("FAMILY", "PROGRAM", "INSTRUCTIONS", "VERIFIER STEPS"), tablefmt="plain")
     return table, max(row[2] for row in rows)

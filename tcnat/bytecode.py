@@ -23,13 +23,15 @@ import msgspec
 
 from tcnat.bpf import INSTRUCTION_SIZE
 from tcnat.errors import TcnatError
-from tcnat.helpers import with_stand_ins
+from tcnat.helpers import Calls, with_stand_ins
 from tcnat.layout import Family
 
 log = logging.getLogger(__name__)
 
 ENTRIES = ("tc_egress.c", "tc_ingress.c")
 """The two main files; each is compiled with its local headers joined in."""
+_FORM = 2
+"""To be raised when something else is made of what the compiler gives."""
 _PACKAGE = Path(__file__).parent
 _INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
 _LOAD_MAP = 0x18
@@ -43,16 +45,22 @@ class ProgramCode(msgspec.Struct, frozen=True):
     instructions: bytes
     relocations: tuple[tuple[int, str], ...]
     """(index of the instruction that loads a map, the map's name)"""
+    newer: Calls = ()
+    """Calls that may be of these helpers instead, where the kernel has them."""
 
-    def relocated(self, descriptors: dict[str, int], lacking: Collection[int] = ()) -> bytes:
-        """The instructions with the maps' descriptors put in, for a kernel that lacks these helpers
-        (:func:`tcnat.helpers.lacking_helpers`)."""
+    def relocated(self, descriptors: dict[str, int], available: Collection[int] = ()) -> bytes:
+        """The instructions with the maps' descriptors put in, for a kernel that has these newer helpers
+        (:func:`tcnat.helpers.available_helpers`)."""
         code = bytearray(self.instructions)
         for index, name in self.relocations:
             at = index * INSTRUCTION_SIZE
             code[at + 1] = code[at + 1] & 0x0F | _PSEUDO_MAP_FD << 4
             code[at + 4 : at + 8] = descriptors[name].to_bytes(4, "little")
-        return with_stand_ins(bytes(code), lacking)
+        for index, number in self.newer:
+            if number in available:
+                at = index * INSTRUCTION_SIZE
+                code[at + 4 : at + 8] = number.to_bytes(4, "little")
+        return bytes(code)
 
 
 class Bytecode(msgspec.Struct, frozen=True):
@@ -70,7 +78,8 @@ class Bytecode(msgspec.Struct, frozen=True):
         """12 hexadecimal digits that name exactly these instructions."""
         whole = hashlib.sha256()
         for program in self.programs:
-            whole.update(program.name.encode() + program.instructions + repr(program.relocations).encode())
+            beside = repr((program.relocations, program.newer))
+            whole.update(program.name.encode() + program.instructions + beside.encode())
         return whole.hexdigest()[:12]
 
 
@@ -107,8 +116,8 @@ def joined_source(entry: str, directory: Path | None = None) -> str:
 
 
 def source_digest(family: Family, directory: Path | None = None) -> str:
-    """SHA-256 of all that the family's programs are compiled from."""
-    whole = hashlib.sha256(f"FAMILY={int(family)}".encode())
+    """SHA-256 of all that the family's programs are compiled from, and of the form in which they are kept."""
+    whole = hashlib.sha256(f"FAMILY={int(family)} FORM={_FORM}".encode())
     for entry in ENTRIES:
         whole.update(joined_source(entry, directory).encode())
     return whole.hexdigest()
@@ -139,7 +148,8 @@ def extract_program(name: str, raw: bytes, maps: dict[int, str]) -> ProgramCode:
             code[at + 1] &= 0x0F
             code[at + 4 : at + 8] = bytes(4)
         index += 2 if wide else 1
-    return ProgramCode(name, bytes(code), tuple(relocations))
+    plain, newer = with_stand_ins(bytes(code))
+    return ProgramCode(name, plain, tuple(relocations), newer)
 
 
 def cache_directories() -> list[Path]:

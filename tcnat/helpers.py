@@ -1,7 +1,7 @@
-"""Helpers of newer kernels that the programs call, and what is called in their place where the kernel lacks them.
+"""Helpers of newer kernels that the programs call where they are there, and another in their place where not.
 
-Such a pair takes the same arguments and gives the same verdicts, so that one bytecode serves every kernel: the number
-in the call is all that differs.
+Such a pair takes the same arguments and gives the same verdicts: the number in the call is all that differs. Bytecode
+is kept with the older one, so that it is every kernel's, and with a list of the calls that may be the newer one's.
 
 Source: include/uapi/linux/bpf.h.
 """
@@ -9,7 +9,6 @@ Source: include/uapi/linux/bpf.h.
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
 
 from tcnat.assemble import calling
 from tcnat.bpf import INSTRUCTION_SIZE, BpfError, Program
@@ -19,22 +18,27 @@ STAND_INS = {REDIRECT_PEER: REDIRECT}
 """Number of a helper -> of the one that stands in for it: bpf_redirect_peer is of 5.10."""
 _CALL, _LOAD_WIDE = 0x85, 0x18
 
-
-def lacking_helpers() -> frozenset[int]:
-    """Those helpers with a stand-in that this kernel does not let the programs call."""
-    return frozenset(number for number in STAND_INS if not _is_there(number))
+Calls = tuple[tuple[int, int], ...]
+"""(index of an instruction that calls, the helper's number)"""
 
 
-def with_stand_ins(code: bytes, lacking: Collection[int]) -> bytes:
-    """The instructions with stand-ins called in the place of helpers that are lacking."""
+def available_helpers() -> frozenset[int]:
+    """Those helpers with a stand-in that this kernel lets the programs call."""
+    return frozenset(number for number in STAND_INS if _is_there(number))
+
+
+def with_stand_ins(code: bytes) -> tuple[bytes, Calls]:
+    """The instructions with stand-ins called in the place of all newer helpers, and where those were called."""
     changed = bytearray(code)
+    calls = []
     at = 0
     while at < len(changed):
         number = int.from_bytes(changed[at + 4 : at + 8], "little")
-        if changed[at] == _CALL and changed[at + 1] >> 4 == 0 and number in lacking:
+        if changed[at] == _CALL and changed[at + 1] >> 4 == 0 and number in STAND_INS:
+            calls.append((at // INSTRUCTION_SIZE, number))
             changed[at + 4 : at + 8] = STAND_INS[number].to_bytes(4, "little")
         at += INSTRUCTION_SIZE * (2 if changed[at] == _LOAD_WIDE else 1)
-    return bytes(changed)
+    return bytes(changed), tuple(calls)
 
 
 def _is_there(number: int) -> bool:

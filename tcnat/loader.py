@@ -19,7 +19,7 @@ from pathlib import Path
 from tcnat.bpf import BpfError, Map, Program, possible_cpus, raise_memlock
 from tcnat.bytecode import Bytecode, bytecode
 from tcnat.errors import TcnatError
-from tcnat.helpers import lacking_helpers
+from tcnat.helpers import available_helpers
 from tcnat.layout import MAPS, Family, MapLayout, MapType, number_bytes
 from tcnat.migrate import PASSING, OtherSet, fill, understood_sets
 from tcnat.pins import (
@@ -250,9 +250,9 @@ def _adopt(directory: Path, family: Family, digest: str) -> Loaded:
 
 
 def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Loaded:
-    descriptors, lacking = {name: found.fd for name, found in maps.items()}, lacking_helpers()
+    descriptors, available = {name: found.fd for name, found in maps.items()}, available_helpers()
     programs = {
-        program.name: Program.load(program.relocated(descriptors, lacking), f"{program.name} (IPv{family})")
+        program.name: Program.load(program.relocated(descriptors, available), f"{program.name} (IPv{family})")
         for program in code.programs
     }
     for name, slot in TAILS.items():

@@ -19,7 +19,7 @@ from tcnat.assemble import giving
 from tcnat.bpf import BpfError, Program
 from tcnat.errors import TcnatError
 from tcnat.filters import EGRESS, HANDLE, PRIORITY, PROTOCOL
-from tcnat.helpers import REDIRECT_PEER, lacking_helpers
+from tcnat.helpers import REDIRECT_PEER, available_helpers
 from tcnat.layout import Family
 from tcnat.links import Filter, Hook
 from tcnat.netlink import Netlink
@@ -47,7 +47,7 @@ def hindrance(choice: PeerChoice) -> str:
     """Why packets pass the devices of workloads, in a few words; "" if they go past those that let them."""
     if choice is PeerChoice.OFF:
         return "it is switched off"
-    if REDIRECT_PEER in lacking_helpers():
+    if REDIRECT_PEER not in available_helpers():
         return "the kernel has no bpf_redirect_peer"
     if choice is PeerChoice.ON:
         return ""

@@ -18,7 +18,7 @@ from tcnat.assemble import CONTEXT, STACK, Argument, MapArgument, calling, passi
 from tcnat.bpf import BpfError, Map, Program
 from tcnat.errors import TcnatError
 from tcnat.filters import EGRESS, HANDLE, PRIORITY, PROTOCOL
-from tcnat.helpers import REDIRECT_PEER, lacking_helpers
+from tcnat.helpers import REDIRECT_PEER, available_helpers
 from tcnat.layout import Family, MapType, number_bytes
 from tcnat.links import Filter, Hook, NetlinkFailure
 from tcnat.netlink import Netlink
@@ -251,7 +251,7 @@ def tc_hooks() -> Iterator[tuple[str, Result]]:
 
 def arrivals() -> Result:
     """Whether a packet is counted where it arrives that was handed past a device."""
-    if REDIRECT_PEER in lacking_helpers():
+    if REDIRECT_PEER not in available_helpers():
         return missing("there is no redirect_peer")
     try:
         return there() if counts_arrivals() else missing("a packet was not counted")

@@ -98,7 +98,6 @@ HELPERS: dict[int, tuple[str, Callable[[Machine, list[int]], int], bool]] = {
     11: ("l4_csum_replace", _l4, False),
     12: ("tail call", _tail_call, False),
     23: ("redirect", lambda m, a: REDIRECT, False),
-    155: ("redirect_peer", lambda m, a: REDIRECT, False),
     26: ("skb_load_bytes", _load_bytes, False),
     40: ("csum_update", lambda m, a: FAILED, False),
 }

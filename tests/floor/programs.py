@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tcnat.bpf import Map
 from tcnat.bytecode import ProgramCode, bytecode
-from tcnat.helpers import STAND_INS, with_stand_ins
 from tcnat.layout import MAPS, Family
 
 from .rules import MapShape, Violation, check
@@ -42,4 +41,4 @@ def programs() -> list[tuple[Family, ProgramCode]]:
 
 def violations(family: Family, program: ProgramCode) -> list[Violation]:
     """What the floor would refuse of it."""
-    return check(with_stand_ins(program.instructions, STAND_INS), dict(program.relocations), shapes(family))
+    return check(program.instructions, dict(program.relocations), shapes(family))

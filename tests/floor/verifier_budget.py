@@ -19,7 +19,6 @@ from tabulate import tabulate
 
 from tcnat.bpf import BpfError, Program, raise_memlock, verifier_statistics
 from tcnat.errors import TcnatError
-from tcnat.helpers import lacking_helpers
 from tcnat.layout import Family
 from tcnat.loader import has_lru
 
@@ -58,12 +57,11 @@ def measure() -> list[Measured]:
     raise_memlock()
     found = []
     lru = has_lru()
-    lacking = lacking_helpers()
     maps = {family: small_maps(family, lru) for family in Family}
     for family, program in programs():
         name = f"{program.name} IPv{int(family)}"
         count = len(program.instructions) // 8
-        code = program.relocated({name: made.fd for name, made in maps[family].items()}, lacking)
+        code = program.relocated({name: made.fd for name, made in maps[family].items()})
         try:
             Program.load(code, name).close()
         except BpfError as error:

@@ -9,12 +9,14 @@ import pytest
 from tcnat import peers
 from tcnat.assemble import passing
 from tcnat.errors import TcnatError
-from tcnat.helpers import REDIRECT_PEER, lacking_helpers
+from tcnat.helpers import REDIRECT_PEER, available_helpers
 from tcnat.netns import OWN
 from tcnat.peers import PeerChoice, hindrance
 
 pytestmark = pytest.mark.root
-has_helper = pytest.mark.skipif(REDIRECT_PEER in lacking_helpers(), reason="the kernel has no bpf_redirect_peer (5.10)")
+has_helper = pytest.mark.skipif(
+    REDIRECT_PEER not in available_helpers(), reason="the kernel has no bpf_redirect_peer (5.10)"
+)
 
 
 @has_helper
@@ -48,6 +50,6 @@ def test_it_can_be_switched_off() -> None:
 
 
 def test_a_kernel_without_the_helper_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "lacking_helpers", lambda: frozenset({REDIRECT_PEER}))
+    monkeypatch.setattr(peers, "available_helpers", frozenset)
     for choice in (PeerChoice.AUTO, PeerChoice.ON):
         assert hindrance(choice) == "the kernel has no bpf_redirect_peer"

@@ -13,6 +13,7 @@ import pytest
 
 from tcnat import ipsec, netfilter, peers, redirect
 from tcnat.bpf import Map
+from tcnat.helpers import REDIRECT_PEER
 from tcnat.layout import MAPS, Family, Way
 from tcnat.links import Link, Neighbour
 from tcnat.neighbours import way_in
@@ -135,7 +136,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(redirect, "Routing", lambda: routing)
     monkeypatch.setattr(redirect, "hindrance", lambda *_: "")
     monkeypatch.setattr(peers, "counts_arrivals", lambda: True)
-    monkeypatch.setattr(peers, "lacking_helpers", frozenset)
+    monkeypatch.setattr(peers, "available_helpers", lambda: {REDIRECT_PEER})
     maps = {name: FakeMap(MAPS[name], Family.IPV4) for name in ("neighbours", "redirect_until")}
     made = Scene(cast(Redirector, None), routing, maps)
     written = cast(Mapping[Family, Mapping[str, Map]], {Family.IPV4: maps})
