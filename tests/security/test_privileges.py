@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from collections.abc import Iterator
@@ -56,6 +57,22 @@ def test_it_serves_with_exactly_the_capabilities_that_the_document_lists(
         held = effective(Path(f"/proc/{scene.agent.program.pid}/status"))
         assert held == sum(1 << NUMBERS[name] for name in capabilities) & effective()
         serve(scene)
+
+
+def test_whether_packets_go_past_devices_can_be_told_with_cap_sys_admin(lab: Lab) -> None:
+    """With that of the oldest kernels' list; without it the check says what it lacks."""
+
+    def told(version: Installed) -> dict[str, str]:
+        said = json.loads(lab.node.run(*version.command(), "check", "-o", "json"))
+        (found,) = [each for each in said["features"] if each["name"] == "arrivals"]
+        return {key: found[key] for key in ("state", "detail")}
+
+    assert told(only(listed()[-1])) == told(Installed(tuple(CHECKOUT.command())))
+    if "CAP_SYS_ADMIN" not in listed_here():
+        assert told(only(listed_here())) == {
+            "state": "not tried",
+            "detail": "cannot make a network namespace: Operation not permitted",
+        }
 
 
 @pytest.mark.parametrize("missing", sorted(listed_here()))
