@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tcnat.assemble import giving
-from tcnat.bpf import BpfError, Program
+from tcnat.bpf import Program
 from tcnat.errors import TcnatError
 from tcnat.filters import EGRESS, HANDLE, PRIORITY, PROTOCOL
 from tcnat.helpers import REDIRECT_PEER, available_helpers
@@ -54,13 +54,13 @@ def hindrance(choice: PeerChoice) -> str:
         return ""
     try:
         return "" if counts_arrivals() else "the kernel would not count them where they arrive"
-    except (TcnatError, OSError) as error:
+    except TcnatError as error:
         return f"whether the kernel counts them where they arrive cannot be told: {error}"
 
 
 def counts_arrivals() -> bool:
-    """Send a packet past a device, and look whether it is counted. TcnatError, OSError where that cannot be done; it
-    takes CAP_SYS_ADMIN."""
+    """Send a packet past a device, and look whether it is counted. TcnatError where that cannot be done; it takes
+    CAP_SYS_ADMIN."""
     with throwaway():
         node = Netlink()
         try:
@@ -71,16 +71,15 @@ def counts_arrivals() -> bool:
                     return _is_counted(node, sender)
                 finally:
                     program.close()
+        except OSError as error:
+            raise TcnatError(f"no packet can be sent: {error.strerror}") from None
         finally:
             node.close()
 
 
 def _redirecting(node: Netlink) -> Program:
     """Hand what comes by the loopback past the near end; gives the program that does."""
-    try:
-        program = Program.load(giving(REDIRECT_PEER, node.index_of(_NEAR), 0), "probe")
-    except BpfError as error:
-        raise TcnatError(str(error)) from None
+    program = Program.load(giving(REDIRECT_PEER, node.index_of(_NEAR), 0), "probe")
     node.set_up(_LOOPBACK)
     node.add_clsact(_LOOPBACK)
     place = (PRIORITY[Family.IPV4], PROTOCOL[Family.IPV4], HANDLE)

@@ -255,7 +255,7 @@ def arrivals() -> Result:
         return missing("there is no redirect_peer")
     try:
         return there() if counts_arrivals() else missing("a packet was not counted")
-    except (TcnatError, OSError) as error:
+    except TcnatError as error:
         return untried(str(error))
 
 
