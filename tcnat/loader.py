@@ -13,9 +13,12 @@ import errno
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tcnat import jit
+from tcnat.assemble import CONTEXT, MapArgument, calling
 from tcnat.bpf import BpfError, Map, Program, possible_cpus, raise_memlock
 from tcnat.bytecode import Bytecode, bytecode
 from tcnat.errors import TcnatError
@@ -67,6 +70,7 @@ TAILS = {
 }
 """Program -> slot of the tail-call map: ``enum tail`` of ``bpf/maps.h``."""
 _BPF_FS_MAGIC = 0xCAFE4A11
+_TAIL_CALL = 12
 
 
 @dataclass(slots=True)
@@ -251,13 +255,11 @@ def _adopt(directory: Path, family: Family, digest: str) -> Loaded:
 
 def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Loaded:
     descriptors, available = {name: found.fd for name, found in maps.items()}, available_helpers()
+    _begin(maps["tails"])
     programs = {
-        program.name: Program.load(program.relocated(descriptors, available), f"{program.name} (IPv{family})")
+        program.name: _load(program.relocated(descriptors, available), program.name, family, maps["tails"])
         for program in code.programs
     }
-    for name, slot in TAILS.items():
-        if name in programs:
-            maps["tails"].update(number_bytes(slot), number_bytes(programs[name].fd))
     return Loaded(
         family,
         maps,
@@ -266,3 +268,31 @@ def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Load
         digest=code.digest,
         kept=list(programs.values()),
     )
+
+
+def _begin(tails: Map) -> None:
+    """Have the table take what the kernel makes of any program: compiled ones or not, as it is with its first."""
+    Program.load(calling(_TAIL_CALL, CONTEXT, MapArgument(tails.fd), 0), "first").close()
+
+
+def _load(code: bytes, name: str, family: Family, tails: Map) -> Program:
+    """Load a program and put it into its slot of the table, in another shape if the kernel's JIT gave this one up.
+    VerifierError, BpfError of the first shape if no other is taken either."""
+    try:
+        return _placed(code, name, family, tails)
+    except BpfError as error:
+        if error.errno not in jit.GIVEN_UP:
+            raise
+        for variant in jit.variants(code):
+            with suppress(BpfError):
+                loaded = _placed(variant, name, family, tails)
+                log.info("program %s (IPv%d): the kernel's JIT took it in another shape only", name, family)
+                return loaded
+        raise
+
+
+def _placed(code: bytes, name: str, family: Family, tails: Map) -> Program:
+    loaded = Program.load(code, f"{name} (IPv{family})")
+    if name in TAILS:
+        tails.update(number_bytes(TAILS[name]), number_bytes(loaded.fd))
+    return loaded

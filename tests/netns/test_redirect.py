@@ -254,7 +254,7 @@ def test_what_a_device_has_on_its_way_out_sees_the_packets(auto: Stand, add: str
     wait_until(lambda: auto.way_to_backend(Family.IPV4) == Way.PAST_DEVICE, "the device to be passed again")
 
 
-@pytest.mark.parametrize("own", [["--redirect-peer=off"]], indirect=True)
+@pytest.mark.parametrize("own", [["--redirect=auto", "--redirect-peer=off"]], indirect=True)
 def test_devices_can_be_kept_in_the_way(own: Stand, family: Family) -> None:
     """So that captures on them show every packet."""
     own.settle(family)
