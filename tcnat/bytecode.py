@@ -24,6 +24,7 @@ import msgspec
 from tcnat.bpf import INSTRUCTION_SIZE
 from tcnat.errors import TcnatError
 from tcnat.helpers import Calls, with_stand_ins
+from tcnat.instructions import LOAD_WIDE, set_immediate, walk
 from tcnat.layout import Family
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ _FORM = 2
 """To be raised when something else is made of what the compiler gives."""
 _PACKAGE = Path(__file__).parent
 _INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
-_LOAD_MAP = 0x18
 _PSEUDO_MAP_FD = 1
 
 
@@ -53,13 +53,12 @@ class ProgramCode(msgspec.Struct, frozen=True):
         (:func:`tcnat.helpers.available_helpers`)."""
         code = bytearray(self.instructions)
         for index, name in self.relocations:
-            at = index * INSTRUCTION_SIZE
-            code[at + 1] = code[at + 1] & 0x0F | _PSEUDO_MAP_FD << 4
-            code[at + 4 : at + 8] = descriptors[name].to_bytes(4, "little")
+            at = index * INSTRUCTION_SIZE + 1
+            code[at] = code[at] & 0x0F | _PSEUDO_MAP_FD << 4
+            set_immediate(code, index, descriptors[name])
         for index, number in self.newer:
             if number in available:
-                at = index * INSTRUCTION_SIZE
-                code[at + 4 : at + 8] = number.to_bytes(4, "little")
+                set_immediate(code, index, number)
         return bytes(code)
 
 
@@ -139,15 +138,11 @@ def extract_program(name: str, raw: bytes, maps: dict[int, str]) -> ProgramCode:
     """A program as bcc dumps it (``maps``: descriptor -> name), with the descriptors taken out."""
     code = bytearray(raw)
     relocations: list[tuple[int, str]] = []
-    index = 0
-    while index < len(code) // INSTRUCTION_SIZE:
-        at = index * INSTRUCTION_SIZE
-        wide = code[at] == _LOAD_MAP
-        if wide and code[at + 1] >> 4 == _PSEUDO_MAP_FD:
-            relocations.append((index, maps[int.from_bytes(code[at + 4 : at + 8], "little")]))
-            code[at + 1] &= 0x0F
-            code[at + 4 : at + 8] = bytes(4)
-        index += 2 if wide else 1
+    for each in walk(raw):
+        if each.opcode == LOAD_WIDE and each.source == _PSEUDO_MAP_FD:
+            relocations.append((each.number, maps[each.immediate]))
+            code[each.number * INSTRUCTION_SIZE + 1] = each.destination
+            set_immediate(code, each.number, 0)
     plain, newer = with_stand_ins(bytes(code))
     return ProgramCode(name, plain, tuple(relocations), newer)
 

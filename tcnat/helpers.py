@@ -11,12 +11,12 @@ from __future__ import annotations
 import errno
 
 from tcnat.assemble import calling
-from tcnat.bpf import INSTRUCTION_SIZE, BpfError, Program
+from tcnat.bpf import BpfError, Program
+from tcnat.instructions import set_immediate, walk
 
 REDIRECT, REDIRECT_PEER = 23, 155
 STAND_INS = {REDIRECT_PEER: REDIRECT}
 """Number of a helper -> of the one that stands in for it: bpf_redirect_peer is of 5.10."""
-_CALL, _LOAD_WIDE = 0x85, 0x18
 
 Calls = tuple[tuple[int, int], ...]
 """(index of an instruction that calls, the helper's number)"""
@@ -29,16 +29,11 @@ def available_helpers() -> frozenset[int]:
 
 def with_stand_ins(code: bytes) -> tuple[bytes, Calls]:
     """The instructions with stand-ins called in the place of all newer helpers, and where those were called."""
+    calls = tuple((each.number, each.calls) for each in walk(code) if each.calls in STAND_INS)
     changed = bytearray(code)
-    calls = []
-    at = 0
-    while at < len(changed):
-        number = int.from_bytes(changed[at + 4 : at + 8], "little")
-        if changed[at] == _CALL and changed[at + 1] >> 4 == 0 and number in STAND_INS:
-            calls.append((at // INSTRUCTION_SIZE, number))
-            changed[at + 4 : at + 8] = STAND_INS[number].to_bytes(4, "little")
-        at += INSTRUCTION_SIZE * (2 if changed[at] == _LOAD_WIDE else 1)
-    return bytes(changed), tuple(calls)
+    for index, number in calls:
+        set_immediate(changed, index, STAND_INS[number])
+    return bytes(changed), calls
 
 
 def _is_there(number: int) -> bool:

@@ -11,18 +11,16 @@ Source: bpf_int_jit_compile() in arch/x86/net/bpf_jit_comp.c; include/uapi/linux
 from __future__ import annotations
 
 import errno
-import struct
 from collections.abc import Iterator
 
 from tcnat.bpf import INSTRUCTION_SIZE
+from tcnat.instructions import CALL, set_offset, walk
 
 GIVEN_UP = frozenset({errno.EINVAL, 524})
 """What the kernel says then; 524 is its own ENOTSUPP. Of EINVAL there may be other causes."""
 VARIANTS = 48
-_LOAD_WIDE, _MOVE, _MOVE_REGISTER = 0x18, 0xB7, 0xBF
-_JUMPS, _CALL, _EXIT = 0x05, 0x85, 0x95
-_CLASS = 0x07
-_instruction = struct.Struct("<BBhi")
+_MOVE, _MOVE_REGISTER, _EXIT = 0xB7, 0xBF, 0x95
+_JUMPS, _CLASS = 0x05, 0x07
 
 
 def variants(code: bytes) -> Iterator[bytes]:
@@ -34,25 +32,17 @@ def variants(code: bytes) -> Iterator[bytes]:
 
 def _assignments(code: bytes) -> Iterator[int]:
     """Where a register is given a constant or another register's value: indexes of instructions."""
-    at = 0
-    while at < len(code):
-        opcode, registers = code[at], code[at + 1]
-        if opcode == _MOVE or (opcode == _MOVE_REGISTER and registers >> 4 != registers & 0x0F):
-            yield at // INSTRUCTION_SIZE
-        at += INSTRUCTION_SIZE * (2 if opcode == _LOAD_WIDE else 1)
+    for each in walk(code):
+        if each.opcode == _MOVE or (each.opcode == _MOVE_REGISTER and each.source != each.destination):
+            yield each.number
 
 
 def _doubled(code: bytes, place: int) -> bytes:
     """With the instruction at an index twice, and every jump to where it went."""
     changed = bytearray(code)
-    at = 0
-    while at < len(code):
-        opcode, registers, offset, immediate = _instruction.unpack_from(code, at)
-        if opcode & _CLASS == _JUMPS and opcode not in {_CALL, _EXIT}:
-            here = at // INSTRUCTION_SIZE
-            target = here + 1 + offset
-            offset += (target > place) - (here > place)
-            _instruction.pack_into(changed, at, opcode, registers, offset, immediate)
-        at += INSTRUCTION_SIZE * (2 if opcode == _LOAD_WIDE else 1)
+    for each in walk(code):
+        if each.opcode & _CLASS == _JUMPS and each.opcode not in {CALL, _EXIT}:
+            target = each.number + 1 + each.offset
+            set_offset(changed, each.number, each.offset + (target > place) - (each.number > place))
     after = (place + 1) * INSTRUCTION_SIZE
     return bytes(changed[:after] + changed[after - INSTRUCTION_SIZE :])
