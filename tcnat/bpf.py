@@ -32,8 +32,10 @@ ANY, NOEXIST, EXIST = 0, 1, 2
 INSTRUCTION_SIZE = 8
 BATCH = 4096
 """Entries that one batch call moves."""
-_NO_BATCHES = {errno.EINVAL, errno.ENOTSUP, 524}
-"""Errors of a batch call where the kernel, or the type of map, has none; 524 is the kernel's own ENOTSUPP."""
+ENOTSUPP = 524
+"""The kernel's own, which errno has no name for."""
+_NO_BATCHES = {errno.EINVAL, errno.ENOTSUP, ENOTSUPP}
+"""Errors of a batch call where the kernel, or the type of map, has none."""
 _LOG_SIZE = (1 << 24) - 1
 _LICENSE = b"GPL\0"
 

@@ -24,7 +24,7 @@ import msgspec
 from tcnat.bpf import INSTRUCTION_SIZE
 from tcnat.errors import TcnatError
 from tcnat.helpers import Calls, with_stand_ins
-from tcnat.instructions import LOAD_WIDE, set_immediate, walk
+from tcnat.instructions import LOAD_WIDE, PSEUDO_MAP_FD, set_immediate, walk
 from tcnat.layout import Family
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ _FORM = 2
 """To be raised when something else is made of what the compiler gives."""
 _PACKAGE = Path(__file__).parent
 _INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
-_PSEUDO_MAP_FD = 1
 
 
 class ProgramCode(msgspec.Struct, frozen=True):
@@ -54,7 +53,7 @@ class ProgramCode(msgspec.Struct, frozen=True):
         code = bytearray(self.instructions)
         for index, name in self.relocations:
             at = index * INSTRUCTION_SIZE + 1
-            code[at] = code[at] & 0x0F | _PSEUDO_MAP_FD << 4
+            code[at] = code[at] & 0x0F | PSEUDO_MAP_FD << 4
             set_immediate(code, index, descriptors[name])
         for index, number in self.newer:
             if number in available:
@@ -139,7 +138,7 @@ def extract_program(name: str, raw: bytes, maps: dict[int, str]) -> ProgramCode:
     code = bytearray(raw)
     relocations: list[tuple[int, str]] = []
     for each in walk(raw):
-        if each.opcode == LOAD_WIDE and each.source == _PSEUDO_MAP_FD:
+        if each.opcode == LOAD_WIDE and each.source == PSEUDO_MAP_FD:
             relocations.append((each.number, maps[each.immediate]))
             code[each.number * INSTRUCTION_SIZE + 1] = each.destination
             set_immediate(code, each.number, 0)

@@ -142,17 +142,22 @@ def is_ours(there: Filter) -> bool:
     )
 
 
+def is_of_others(there: Filter) -> bool:
+    """Whether it is a filter, not a priority's heading, and none of tcnat's."""
+    return there.handle != 0 and not is_ours(there)
+
+
 def comes_after(role: Role) -> Callable[[Filter], bool]:
     """Tells whether a filter is one of others that sees what tc_egress lets pass."""
     hook = hook_of(EGRESS, role)
     first = min(PRIORITY.values())
-    return lambda there: there.hook is hook and not is_ours(there) and there.handle != 0 and there.priority > first
+    return lambda there: there.hook is hook and is_of_others(there) and there.priority > first
 
 
 def at_way_out(role: Role) -> Callable[[Filter], bool]:
     """Tells whether a filter is one of others that sees what goes to a client of the device."""
     hook = hook_of(INGRESS, role)
-    return lambda there: there.hook is hook and not is_ours(there) and there.handle != 0
+    return lambda there: there.hook is hook and is_of_others(there)
 
 
 def describe(link: Link, filters: Iterable[Filter]) -> Attachment | None:

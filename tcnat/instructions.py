@@ -10,7 +10,9 @@ from tcnat.bpf import INSTRUCTION_SIZE
 
 LOAD_WIDE = 0x18
 """Loads 64 bits, and takes the place of two instructions."""
-CALL = 0x85
+MOVE, MOVE_REGISTER, CALL, EXIT = 0xB7, 0xBF, 0x85, 0x95
+PSEUDO_MAP_FD = 1
+"""Source of a LOAD_WIDE whose immediate value is a map's descriptor."""
 _layout = struct.Struct("<BBhi")
 
 

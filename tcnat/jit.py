@@ -13,13 +13,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from tcnat.bpf import INSTRUCTION_SIZE
-from tcnat.instructions import CALL, set_offset, walk
+from tcnat.bpf import ENOTSUPP, INSTRUCTION_SIZE
+from tcnat.instructions import CALL, EXIT, MOVE, MOVE_REGISTER, set_offset, walk
 
-GIVEN_UP = frozenset({errno.EINVAL, 524})
-"""What the kernel says then; 524 is its own ENOTSUPP. Of EINVAL there may be other causes."""
+GIVEN_UP = frozenset({errno.EINVAL, ENOTSUPP})
+"""What the kernel says then. Of EINVAL there may be other causes."""
 VARIANTS = 48
-_MOVE, _MOVE_REGISTER, _EXIT = 0xB7, 0xBF, 0x95
 _JUMPS, _CLASS = 0x05, 0x07
 
 
@@ -33,7 +32,7 @@ def variants(code: bytes) -> Iterator[bytes]:
 def _assignments(code: bytes) -> Iterator[int]:
     """Where a register is given a constant or another register's value: indexes of instructions."""
     for each in walk(code):
-        if each.opcode == _MOVE or (each.opcode == _MOVE_REGISTER and each.source != each.destination):
+        if each.opcode == MOVE or (each.opcode == MOVE_REGISTER and each.source != each.destination):
             yield each.number
 
 
@@ -41,7 +40,7 @@ def _doubled(code: bytes, place: int) -> bytes:
     """With the instruction at an index twice, and every jump to where it went."""
     changed = bytearray(code)
     for each in walk(code):
-        if each.opcode & _CLASS == _JUMPS and each.opcode not in {CALL, _EXIT}:
+        if each.opcode & _CLASS == _JUMPS and each.opcode not in {CALL, EXIT}:
             target = each.number + 1 + each.offset
             set_offset(changed, each.number, each.offset + (target > place) - (each.number > place))
     after = (place + 1) * INSTRUCTION_SIZE

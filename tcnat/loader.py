@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tcnat import jit
-from tcnat.assemble import CONTEXT, MapArgument, calling
+from tcnat.assemble import tail_calling
 from tcnat.bpf import BpfError, Map, Program, possible_cpus, raise_memlock
 from tcnat.bytecode import Bytecode, bytecode
 from tcnat.errors import TcnatError
@@ -70,7 +70,6 @@ TAILS = {
 }
 """Program -> slot of the tail-call map: ``enum tail`` of ``bpf/maps.h``."""
 _BPF_FS_MAGIC = 0xCAFE4A11
-_TAIL_CALL = 12
 
 
 @dataclass(slots=True)
@@ -272,7 +271,7 @@ def _load_programs(code: Bytecode, family: Family, maps: dict[str, Map]) -> Load
 
 def _begin(tails: Map) -> None:
     """Have the table take what the kernel makes of any program: compiled ones or not, as it is with its first."""
-    Program.load(calling(_TAIL_CALL, CONTEXT, MapArgument(tails.fd), 0), "first").close()
+    Program.load(tail_calling(tails.fd), "first").close()
 
 
 def _load(code: bytes, name: str, family: Family, tails: Map) -> Program:

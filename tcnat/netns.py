@@ -9,6 +9,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tcnat.errors import TcnatError
 
@@ -53,6 +54,14 @@ def throwaway() -> Iterator[None]:
     socket in it. TcnatError where that is not allowed (it takes CAP_SYS_ADMIN)."""
     with _moved("unshare", _CLONE_NEWNET, what="cannot make a network namespace"):
         yield
+
+
+def keep_quiet() -> None:
+    """No IPv6 addresses in the thread's namespace, one of its own, so that the kernel sends nothing by itself."""
+    for scope in ("all", "default"):
+        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+        if setting.exists():
+            setting.write_text("1")
 
 
 def _path(netns: str | None) -> str:

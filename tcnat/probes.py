@@ -14,11 +14,21 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from tcnat.assemble import CONTEXT, STACK, Argument, MapArgument, calling, passing, rewriting
+from tcnat.assemble import (
+    CONTEXT,
+    STACK,
+    TAIL_CALL,
+    Argument,
+    MapArgument,
+    calling,
+    passing,
+    rewriting,
+    tail_calling,
+)
 from tcnat.bpf import BpfError, Map, Program
 from tcnat.errors import TcnatError
 from tcnat.filters import EGRESS, HANDLE, PRIORITY, PROTOCOL
-from tcnat.helpers import REDIRECT_PEER, available_helpers
+from tcnat.helpers import REDIRECT, REDIRECT_PEER, available_helpers
 from tcnat.layout import Family, MapType, number_bytes
 from tcnat.links import Filter, Hook, NetlinkFailure
 from tcnat.netlink import Netlink
@@ -112,8 +122,8 @@ HELPERS: dict[str, tuple[int, tuple[Argument, ...]]] = {
     "skb_store_bytes": (9, (CONTEXT, 0, STACK, 4, 0)),
     "l3_csum_replace": (10, (CONTEXT, 0, 0, 0, 2)),
     "l4_csum_replace": (11, (CONTEXT, 0, 0, 0, 2)),
-    "tail_call": (12, (CONTEXT, "tails", 0)),
-    "redirect": (23, (1, 0)),
+    "tail_call": (TAIL_CALL, (CONTEXT, "tails", 0)),
+    "redirect": (REDIRECT, (1, 0)),
     "perf_event_output": (25, (CONTEXT, "ring", 0, STACK, 8)),
     "skb_load_bytes": (26, (CONTEXT, 0, STACK, 4)),
     "csum_diff": (28, (STACK, 4, STACK, 4, 0)),
@@ -152,7 +162,7 @@ def tail_calls() -> Result:
     ones that are not."""
     try:
         tails = Map.create(MapType.PROG_ARRAY, _U32, _U32, 1)
-        caller = Program.load(calling(12, CONTEXT, MapArgument(tails.fd), 0), "probe")
+        caller = Program.load(tail_calling(tails.fd), "probe")
         target = Program.load(passing(), "probe")
         tails.update(bytes(4), number_bytes(target.fd))
     except BpfError as error:

@@ -122,7 +122,7 @@ class Redirector:
         maps: Mapping[Family, Mapping[str, Map]],
         post: Callable[[], None],
         clock: Callable[[], float],
-        past_devices: PeerChoice = PeerChoice.OFF,
+        past_devices: PeerChoice,
     ) -> None:
         """``post`` is called from another thread when :meth:`follow` has something to do; ``clock`` is
         CLOCK_MONOTONIC in seconds; ``past_devices``: whether packets go past the devices that let them."""

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from tcnat.bpf import BpfError, Program
+from tcnat.bpf import ENOTSUPP, BpfError, Program
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
 from tcnat.loader import Loaded
@@ -15,7 +15,7 @@ from tcnat.replay.side import Side
 from tcnat.replay.veth import VethRunner
 
 _PROBE = bytes(12) + b"\x88\xb5" + bytes(46)  # a local experimental ethertype: no program reads it
-_CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, 524})  # 524: the kernel's own ENOTSUPP
+_CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, ENOTSUPP})
 Programs = Mapping[tuple[Side, Family], Program]
 
 

@@ -11,14 +11,13 @@ import errno
 import select
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 
 from tcnat.attach import Attacher, Programs, Role
 from tcnat.errors import TcnatError
 from tcnat.layout import Family
 from tcnat.loader import Loaded
 from tcnat.netlink import Netlink
-from tcnat.netns import throwaway
+from tcnat.netns import keep_quiet, throwaway
 from tcnat.replay.datapath import Send
 from tcnat.replay.side import Side
 from tcnat.replay.tally import REDIRECT, SHOT, UNSPEC
@@ -34,7 +33,7 @@ class VethRunner:
 
     def __init__(self, loaded: Mapping[Family, Loaded]) -> None:
         with throwaway():
-            _keep_quiet()
+            keep_quiet()
             links = Netlink()
             for side in Side:
                 links.add_veth(f"{side}0", f"{side}1", _MTU)
@@ -75,14 +74,6 @@ class VethRunner:
         for pair in self._pairs.values():
             for one in pair:
                 one.close()
-
-
-def _keep_quiet() -> None:
-    """No IPv6 addresses in this namespace, so that the kernel sends nothing by itself."""
-    for scope in ("all", "default"):
-        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
-        if setting.exists():
-            setting.write_text("1")
 
 
 def _coming_out(near: socket.socket, far: socket.socket) -> tuple[int, bytes]:

@@ -14,9 +14,14 @@ from tcnat.netns import OWN
 from tcnat.peers import PeerChoice, hindrance
 
 pytestmark = pytest.mark.root
-has_helper = pytest.mark.skipif(
-    REDIRECT_PEER not in available_helpers(), reason="the kernel has no bpf_redirect_peer (5.10)"
-)
+has_helper = pytest.mark.usefixtures("helper")
+
+
+@pytest.fixture(scope="module")
+def helper() -> None:
+    """For tests of what older kernels cannot do."""
+    if REDIRECT_PEER not in available_helpers():
+        pytest.skip("the kernel has no bpf_redirect_peer (5.10)")
 
 
 @has_helper

@@ -18,7 +18,7 @@ from pyroute2 import IPRoute
 
 from tcnat.bpf import Program
 from tcnat.loader import Loaded
-from tests.packets.devices import DEVICE_MTU, ETH_P_ALL, ETHERTYPE, Device, Tun, Veth, enter_new_namespace
+from tests.packets.devices import DEVICE_MTU, ETH_P_ALL, ETHERTYPE, Device, Tun, Veth, quiet_namespace
 from tests.packets.names import CLIENT_MAC
 from tests.packets.runner import Run, Verdict
 
@@ -196,8 +196,7 @@ def in_private_network(make: Callable[[IPRoute], Made]) -> Made:
 
     def work() -> None:
         try:
-            enter_new_namespace()
-            with IPRoute() as netlink:
+            with quiet_namespace(), IPRoute() as netlink:
                 made.append(make(netlink))
         except BaseException as error:
             failures.append(error)

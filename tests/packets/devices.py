@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -11,10 +10,11 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
 from typing import Protocol
 
 from pyroute2 import IPRoute
+
+from tcnat.netns import OWN, keep_quiet, throwaway
 
 ETH_P_ALL = 3
 ETH_P_SENTINEL = 0x88B5
@@ -33,9 +33,6 @@ AUXILIARY = struct.Struct("=IIIHHHH")
 VLAN_VALID, VLAN_ETHERTYPE_VALID = 0x10, 0x40
 VNET_HEADER = struct.Struct("=BBHHHH")
 """flags, GSO type, bytes of headers, GSO size, where the checksum starts, and where from there it stands"""
-CLONE_NEWNET = 0x40000000
-OWN_NAMESPACE = "/proc/thread-self/ns/net"
-LIBC = ctypes.CDLL(None, use_errno=True)
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 1, 0x1000
 
@@ -129,31 +126,23 @@ def _up(netlink: IPRoute, name: str, mac: str | None, *, offloads: bool) -> sock
 def another_namespace(netlink: IPRoute, device: str) -> Iterator[IPRoute]:
     """A network namespace for the thread while the block runs, into which a device of ``netlink``'s is moved. It lasts
     as long as a socket from there."""
-    home = os.open(OWN_NAMESPACE, os.O_RDONLY)
-    try:
-        enter_new_namespace()
-        there = os.open(OWN_NAMESPACE, os.O_RDONLY)
+    with quiet_namespace():
+        there = os.open(OWN, os.O_RDONLY)
         try:
             netlink.link("set", ifname=device, net_ns_fd=there)
-            with IPRoute() as inside:
-                yield inside
         finally:
             os.close(there)
-            if LIBC.setns(home, CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-    finally:
-        os.close(home)
+        with IPRoute() as inside:
+            yield inside
 
 
-def enter_new_namespace() -> None:
-    """Have the thread in a network namespace of its own, in which the kernel sends nothing of its own accord: neighbour
-    discovery would look like a program's output."""
-    if LIBC.unshare(CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    for scope in ("all", "default"):
-        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
-        if setting.exists():
-            setting.write_text("1")
+@contextmanager
+def quiet_namespace() -> Iterator[None]:
+    """The same, with nothing in it. The kernel sends nothing of its own accord there: neighbour discovery would look
+    like a program's output."""
+    with throwaway():
+        keep_quiet()
+        yield
 
 
 class Tun:

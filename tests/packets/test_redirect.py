@@ -118,8 +118,7 @@ def test_datagrams_and_their_answers_go_straight_too(node: Node, w: Wire) -> Non
 @both_families
 def test_only_packets_that_may_go_past_a_device_do(node: Node, w: Wire, request: pytest.FixtureRequest) -> None:
     """What is on a device's way out sees all others."""
-    (way,) = [value for name, value in request.node.callspec.params.items() if name == "node"]
-    passes = way == layout.Way.PAST_DEVICE and REDIRECT_PEER in available_helpers()
+    passes = request.node.callspec.params["node"] == layout.Way.PAST_DEVICE and REDIRECT_PEER in available_helpers()
     node.devices["server"].transmitted()
     assert node.send("client", ask(w))[0] is Way.HANDED_ON
     assert node.devices["server"].transmitted() == ([] if passes else [at("server", asked(w))])
