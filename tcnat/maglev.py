@@ -13,7 +13,7 @@ table keeps its size**. Two things see to that:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain, cycle, filterfalse, islice
@@ -77,30 +77,33 @@ def held(backends: Sequence[Backend], names: Sequence[Name], size: int = 0) -> l
     if len(backends) < 2:
         return list(names) * size
     digests = [blake2b(address + port.to_bytes(2, "big"), digest_size=16).digest() for address, port in backends]
-    preferences = sorted(zip(map(_two_numbers, digests), names, strict=True))
-    return _populate([(name, offset % size, skip % (size - 1) + 1) for (offset, skip), name in preferences], size)
-
-
-def _populate(turns: list[tuple[Name, int, int]], size: int) -> list[Name]:
-    """Let each of ``turns`` (name, first slot, step) in turn take the next free slot of its walk.
-
-    A slot that is taken stays so: what looks for the next free one goes on where it stopped. Most steps are taken in
-    there, and none of them by Python code.
-    """
-    slots: list[Any] = [0] * size
-    taken = slots.__getitem__
-    some = _slots_in_order(size)
-    takers = [(name, filterfalse(taken, _walk(some, first, step, size)).__next__) for name, first, step in turns]
+    slots: list[Any] = [None] * size
+    takers = _takers(sorted(zip(digests, names, strict=True)), slots)
     for name, next_free in islice(cycle(takers), size):
         slots[next_free()] = name
     return slots
 
 
-def _walk(some: Sequence[int], first: int, step: int, size: int) -> Iterable[int]:
-    """The slots first, first + step, … modulo ``size``, all of them."""
-    if len(some) > size * size:
-        return some[first : first + size * step : step]
-    return chain.from_iterable(_pieces(some, first, step, size))
+def _takers(turns: Iterable[tuple[bytes, Name]], slots: list[Any]) -> list[tuple[Name, Callable[[], int]]]:
+    """For each of ``turns`` (a digest, a name): its name, and what gives the next free one of ``slots`` on its walk,
+    which is first, first + step, … modulo their number, all of them.
+
+    A slot that is taken stays so: what looks for the next free one goes on where it stopped. Most steps are taken in
+    there, and none of them by Python code.
+    """
+    size = len(slots)
+    taken = slots.__getitem__
+    some = _slots_in_order(size)
+    whole = len(some) > size * size
+    takers = []
+    for digest, name in turns:
+        offset, skip = _two_numbers(digest)
+        first, step = offset % size, skip % (size - 1) + 1
+        walk = (
+            some[first : first + size * step : step] if whole else chain.from_iterable(_pieces(some, first, step, size))
+        )
+        takers.append((name, filterfalse(taken, walk).__next__))
+    return takers
 
 
 def _pieces(some: Sequence[int], first: int, step: int, size: int) -> Iterator[Sequence[int]]:
