@@ -6,7 +6,7 @@ too, one whose value has the flag FRONT_END. The *address key* of either has its
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from tcnat.layout import SERVICE, Family, ServiceFlag, port_number
 from tcnat.model import FrontEndKey, Protocol
@@ -20,7 +20,7 @@ _PROTOCOLS = frozenset(map(int, Protocol))
 _codec = SERVICE.codec(Family.IPV4)  # the same for both families
 
 
-class Front(NamedTuple):
+class Front(msgspec.Struct, frozen=True, gc=False):
     """A front end's value in the services map, its flags without DIRECT (which it may have as an endpoint)."""
 
     base: int
@@ -56,9 +56,10 @@ def serves(front: Front | None) -> bool:
     return front is not None and not front.flags & _DRAINING
 
 
-_WITHOUT_FRONT_END = {flags: _codec.pack(0, 0, 0, 0, flags) for flags in range(16)}
+WITHOUT_FRONT_END = (None, *(_codec.pack(0, 0, 0, 0, flags) for flags in range(1, 16)))
+"""By its flags, the value of an entry that is no front end's; without flags there is no entry."""
 
-_PLAIN_FLAGS = {value: flags for flags, value in _WITHOUT_FRONT_END.items() if flags and not flags & _FRONT_END}
+_PLAIN_FLAGS = {value: flags for flags, value in enumerate(WITHOUT_FRONT_END) if value and not flags & _FRONT_END}
 
 
 def is_front_end(key: bytes, value: bytes) -> bool:
@@ -79,16 +80,24 @@ def plain_flags(value: bytes) -> int | None:
 
 def service_value(front: Front | None, extra: int) -> bytes | None:
     """The value of an entry that is a front end or not (None), and has these flags besides; None: there is no entry."""
-    if front is not None:
-        return _codec.pack(front.base, front.slots, front.service, front.affinity, front.flags | extra)
-    return _WITHOUT_FRONT_END[extra] if extra else None
+    if front is None:
+        return WITHOUT_FRONT_END[extra]
+    return _codec.pack(front.base, front.slots, front.service, front.affinity, front.flags | extra)
 
 
-def extra_flags(key: bytes, fronts: int, backends: int) -> int:
-    """The flags besides a front end's that an entry has for so many front ends at its address, and backends with it."""
-    if key.endswith(_ANY_PORT):
-        return (fronts > 0) * _SERVICE_ADDRESS | (backends > 0) * _BACKEND_ADDRESS
-    return (backends > 0) * _DIRECT
+def is_address(key: bytes) -> bool:
+    """Whether a services key is an address key."""
+    return key.endswith(_ANY_PORT)
+
+
+def address_flags(fronts: int, backends: int) -> int:
+    """The flags that an address key's entry has for so many front ends and backends there."""
+    return (_SERVICE_ADDRESS if fronts > 0 else 0) | (_BACKEND_ADDRESS if backends > 0 else 0)
+
+
+def endpoint_flags(backends: int) -> int:
+    """The flags besides a front end's that another entry has for so many backends with its key."""
+    return _DIRECT if backends > 0 else 0
 
 
 def address_key(key: bytes) -> bytes:

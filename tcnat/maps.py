@@ -188,7 +188,7 @@ class MapStore:
 
     def _write_services(self, steps: Sequence[WriteService]) -> None:
         services = self._maps["services"]
-        self._ports.add({step.key for step in steps if step.key not in self.present.services})
+        self._ports.add([step.key for step in steps if step.new])
         try:
             services.update_many([step.key for step in steps], [step.value for step in steps])
         except BpfError:  # nobody knows how many went in: again, one by one, up to the one that fails
@@ -200,8 +200,8 @@ class MapStore:
 
     def _remove_services(self, steps: Sequence[RemoveService]) -> None:
         services = self._maps["services"]
-        gone = [step.key for step in steps if step.key in self.present.services]
-        if services.delete_many([step.key for step in steps]):
+        gone = [step.key for step in steps]
+        if services.delete_many(gone):
             self._record(steps, len(steps))
         else:
             for step in steps:

@@ -10,7 +10,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tcnat.entries import Front, address_key, extra_flags, serves, service_of, service_value
+from tcnat.entries import (
+    Front,
+    address_flags,
+    address_key,
+    endpoint_flags,
+    is_address,
+    serves,
+    service_of,
+    service_value,
+)
 from tcnat.layout import ServiceFlag
 from tcnat.present import Present
 from tcnat.steps import (
@@ -122,16 +131,19 @@ class _Change:
         room = present.services_limit - len(services)
         found: list[list[Step]] = [[] for _ in _RANKS]
         for key in dict.fromkeys((*decided, *changed, *users, *sorted(present.dirty))):
-            old, backends = services.entry(key)
-            fronts = addresses.get(key, 0) + changed.get(key, 0)
-            extra = extra_flags(key, fronts, backends + users.get(key, 0))
-            front = decided[key] if key in decided else present.front(key)
+            old, is_front_end, backends = services.entry(key)
+            backends += users.get(key, 0)
+            if is_address(key):
+                extra = address_flags(addresses.get(key, 0) + changed.get(key, 0), backends)
+            else:
+                extra = endpoint_flags(backends)
+            front = decided[key] if key in decided else present.front(key) if is_front_end else None
             value = service_value(front, extra)
             is_new = old is None and value is not None
             if value == old or (is_new and room <= 0):  # without room, what is dirty stays so
                 continue
             room -= is_new
-            step = RemoveService(key) if value is None else WriteService(key, value)
+            step = RemoveService(key) if value is None else WriteService(key, value, is_new)
             found[self._rank(key, front, extra)].append(step)
         return found
 

@@ -16,7 +16,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tcnat.allocate import Numbers, Runs
-from tcnat.entries import Front, address_key, extra_flags, serves, service_of, service_value
+from tcnat.entries import (
+    Front,
+    address_flags,
+    address_key,
+    endpoint_flags,
+    is_address,
+    serves,
+    service_of,
+    service_value,
+)
 from tcnat.layout import Family
 from tcnat.mirror import ServicesMirror
 from tcnat.model import ServicePortName
@@ -75,7 +84,9 @@ class Present:
 
     def front(self, key: bytes) -> Front | None:
         """The front end under a services key."""
-        value = self.services.fronts.get(key)
+        return self._front(key, self.services.fronts.get(key))
+
+    def _front(self, key: bytes, value: bytes | None) -> Front | None:
         return None if value is None else self.damaged.get(key) or Front.read(value)
 
     def fronts(self) -> Iterator[tuple[bytes, Front]]:
@@ -110,7 +121,9 @@ class Present:
 
     def expected(self, key: bytes) -> bytes | None:
         """What the services map should hold under ``key``, going by its front end and its users."""
-        extra = extra_flags(key, self.front_addresses.get(key, 0), self.services.users(key))
+        backends = self.services.users(key)
+        at_address = is_address(key)
+        extra = address_flags(self.front_addresses.get(key, 0), backends) if at_address else endpoint_flags(backends)
         return service_value(self.front(key), extra)
 
     def record(self, *steps: Step) -> None:
@@ -221,15 +234,14 @@ class Present:
         self._replace(step.key, None)
 
     def _replace(self, key: bytes, value: bytes | None) -> None:
-        old = self.front(key)
         self.dirty.discard(key)
-        if value is None:
-            self.services.remove(key)
-        else:
-            self.services.put(key, value)
+        before, now = self.services.replace(key, value)
+        if before is None and now is None:
+            return
+        old = self._front(key, before)
         if key in self.damaged:
             self._repaired(key)
-        new = self.front(key)
+        new = self._front(key, now)
         if old != new:
             self.use_front(key, old, new)
 

@@ -31,7 +31,7 @@ def recover(
     ``slots`` gives so many slots from slot 0 on; ``backends`` are the values from id 0 on.
     """
     for key, value in services.items():
-        present.services.put(key, value)
+        present.services.replace(key, value)
     reach = max((front.base + front.slots for _, front in present.fronts()), default=0)
     _Recovery(present, slots(min(reach, present.free_slots.capacity)), backends).run()
 
@@ -56,7 +56,7 @@ class _Recovery:
     def run(self) -> None:
         """All of it."""
         present = self.present
-        fronts = sorted(present.fronts(), key=lambda entry: entry[1][:2])
+        fronts = sorted(present.fronts(), key=lambda entry: (entry[1].base, entry[1].slots))
         top = 0
         for key, front in fronts:
             if not self._sound(key, front, top):

@@ -46,10 +46,11 @@ class WriteRun(msgspec.Struct, frozen=True, gc=False):
 
 
 class WriteService(msgspec.Struct, frozen=True, gc=False):
-    """``services[key]`` becomes ``value``."""
+    """``services[key]`` becomes ``value``; ``new``: there was no such entry."""
 
     key: bytes
     value: bytes
+    new: bool
 
 
 class RemoveService(msgspec.Struct, frozen=True, gc=False):
