@@ -12,24 +12,12 @@ class Numbers:
         self.limit = limit
         self.left = limit - first
         """How many are free."""
-        self._first = first
         self._hint = first  # nothing below is free
         self._used = bytearray(first)  # grows as numbers are taken
 
-    def copy(self) -> Numbers:
-        """An independent copy."""
-        twin = Numbers(self._first, self.limit)
-        twin.left, twin._hint, twin._used = self.left, self._hint, self._used[:]
-        return twin
-
-    def take(self) -> int:
-        """The lowest free number; ``left`` must not be 0."""
-        number = self._used.find(0, self._hint)
-        if number < 0:
-            number = len(self._used)
-        self.claim(number)
-        self._hint = number + 1
-        return number
+    def free(self) -> FreeNumbers:
+        """The free numbers, for whoever plans to take some."""
+        return FreeNumbers(self.left, self._used, self._hint)
 
     def claim(self, number: int) -> None:
         """Take this very number, which must be free."""
@@ -37,12 +25,31 @@ class Numbers:
             self._used.extend(bytes(number + 1 - len(self._used)))
         self._used[number] = 1
         self.left -= 1
+        self._hint += number == self._hint
 
     def give(self, number: int) -> None:
         """Free a number that is taken."""
         self._used[number] = 0
         self.left += 1
         self._hint = min(self._hint, number)
+
+
+class FreeNumbers:
+    """Numbers that are free, each given out once; nobody has them by that. Good until some are taken or given back."""
+
+    def __init__(self, left: int, used: bytearray, first: int) -> None:
+        self.left = left
+        self._used = used
+        self._next = first
+
+    def take(self) -> int:
+        """The lowest that was not given out yet; ``left`` must not be 0."""
+        number = self._used.find(0, self._next)
+        if number < 0:
+            number = max(len(self._used), self._next)
+        self.left -= 1
+        self._next = number + 1
+        return number
 
 
 class Runs:

@@ -7,6 +7,7 @@ in the machine's own. Nothing here talks to the kernel.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from functools import cached_property
@@ -436,6 +437,15 @@ def port_number(raw: bytes) -> int:
     return int.from_bytes(raw, "big")
 
 
+_PORT_AND_PROTOCOL = struct.Struct(">HBx")
+
+
 def service_key(address: bytes, port: int, protocol: int) -> bytes:
     """A key of the services map; port 0 and protocol 0 name the address itself."""
-    return address + port.to_bytes(2, "big") + protocol.to_bytes(2, "little")
+    return address + _PORT_AND_PROTOCOL.pack(port, protocol)
+
+
+def service_keys(ends: Iterable[tuple[bytes, int]], protocol: int) -> list[bytes]:
+    """As :func:`service_key`, of many addresses and ports."""
+    pack = _PORT_AND_PROTOCOL.pack
+    return [address + pack(port, protocol) for address, port in ends]

@@ -42,7 +42,7 @@ SLOTS_AT_ONCE = 32768
 FRONT_ENDS_AT_ONCE = 256
 """Front ends that are planned for at a time, few enough for what a plan has looked at to be in a cache still when it is
 carried out."""
-Portion = tuple[Iterable[FrontEndKey], Callable[[], Plan]]
+Portion = tuple[Collection[FrontEndKey], Callable[[], Plan]]
 """Front ends, and what decides about them."""
 _FULL = {errno.E2BIG, errno.ENOMEM, errno.ENOSPC}
 
@@ -128,7 +128,7 @@ class MapStore:
             frees = self._carry_out(waiting, partial(plan, self.present, waiting))
         return self.written - before
 
-    def _carry_out(self, tried: Iterable[FrontEndKey], decide: Callable[[], Plan]) -> bool:
+    def _carry_out(self, tried: Collection[FrontEndKey], decide: Callable[[], Plan]) -> bool:
         """Plan and apply; returns whether that freed something."""
         decided = decide()
         while not self._applied(decided.steps):
@@ -136,8 +136,7 @@ class MapStore:
         self._note_unfit(tried, {each.front_end.key: each for each in decided.unfit})
         return decided.frees
 
-    def _note_unfit(self, tried: Iterable[FrontEndKey], unfit: dict[FrontEndKey, Unfit]) -> None:
-        tried = set(tried)
+    def _note_unfit(self, tried: Collection[FrontEndKey], unfit: dict[FrontEndKey, Unfit]) -> None:
         noted = {key: each for key, each in self.unfit.items() if key not in tried} | unfit
         self.news = self.news or noted != self.unfit
         self.unfit = noted

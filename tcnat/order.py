@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from tcnat.entries import (
     Front,
@@ -62,7 +63,7 @@ def ordered(present: Present, decision: Decision) -> tuple[Step, ...]:
         *decision.names,
         *decision.backends,
         *decision.runs,
-        *(step for some in entries[:_BACKEND_GONE] for step in some),
+        *chain.from_iterable(entries[:_BACKEND_GONE]),
         *(FreeRun(base) for base in runs),
         *(FreeBackend(number, next_generation(present.generation(number))) for number in backends),
         *entries[_BACKEND_GONE],
@@ -90,9 +91,10 @@ class _Change:
                 self._count_front(key, old, new)
 
     def _count_front(self, key: bytes, old: Front | None, new: Front | None) -> None:
-        for front, change in ((old, -1), (new, 1)):
-            if front is not None and front.slots:
-                self._run_users[front.base] += change
+        if old is not None and old.slots:
+            self._run_users[old.base] -= 1
+        if new is not None and new.slots:
+            self._run_users[new.base] += 1
         if service_of(old) != service_of(new):
             self._service_users[service_of(old)] -= 1
             self._service_users[service_of(new)] += 1

@@ -11,7 +11,7 @@ What a plan frees is used by a later one at the earliest: after a plan that free
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,14 +19,13 @@ import msgspec
 
 from tcnat import maglev
 from tcnat.entries import Front, address_key, front_end_key
-from tcnat.layout import ServiceFlag, service_key
+from tcnat.layout import ServiceFlag, service_key, service_keys
 from tcnat.model import Backend, FrontEnd, FrontEndKey, Protocol, ServicePortName, Verdict
 from tcnat.order import Decision, next_generation, ordered
 from tcnat.present import Present
 from tcnat.steps import FreeBackend, FreeRun, NameService, RemoveService, Step, WriteBackend, WriteRun
 
 HEADROOM = 64
-_Choice = tuple[tuple[Backend, ...], tuple[bytes, ...]]
 _FREEING = frozenset({FreeRun, FreeBackend, RemoveService})
 
 _FRONT_END = int(ServiceFlag.FRONT_END)
@@ -96,7 +95,7 @@ class _Need(msgspec.Struct, frozen=True, gc=False):
 
     key: bytes  # the front end's
     backends: tuple[Backend, ...]
-    endpoints: tuple[bytes, ...]  # theirs, in the same order
+    endpoints: list[bytes]  # theirs, in the same order
     missing: list[bytes]  # the endpoints without a backend id
     base: int | None  # of a run that holds them already
     count: int  # slots
@@ -119,8 +118,8 @@ class _Planner:
         self._decision = Decision()
         self._unfit: list[Unfit] = []
         self._free_slots = present.free_slots.copy()
-        self._backend_numbers = present.backend_numbers.copy()
-        self._service_numbers = present.service_numbers.copy()
+        self._backend_numbers = present.backend_numbers.free()
+        self._service_numbers = present.service_numbers.free()
         self._table_size = cache(maglev.table_size)
         # What this plan has added to the present's.
         self._entries: set[bytes] = set()
@@ -161,39 +160,28 @@ class _Planner:
         new = old is None or old.draining
         service = self._service_id(front_end.service)
         numbers = {} if service is None else self._numbers(service)
-        lacking = None
-        for backends, endpoints in self._choices(front_end, numbers, new=new):
-            need = self._need(key, numbers, backends, endpoints, old)
-            lacks = self._lacks(need, new)
-            if lacks is None:
-                self._decision.fronts[key] = self._front(front_end, service, need)
-                break
-            lacking = lacking or lacks
-        else:
-            if old is not None:
-                self._decision.fronts[key] = self._unchanged(front_end, old)
-        if lacking is not None:
-            self._unfit.append(Unfit(front_end, *lacking))
+        need = self._need(key, numbers, front_end.backends if front_end.verdict is Verdict.DNAT else (), old)
+        lacks = self._lacks(need, new)
+        if lacks is None:
+            self._decision.fronts[key] = self._front(front_end, service, need)
+            return
+        self._unfit.append(Unfit(front_end, *lacks))
+        if old is not None:
+            fewer = None if new else self._fewer(need, numbers, old)
+            front = self._front(front_end, service, fewer) if fewer else self._unchanged(front_end, old)
+            self._decision.fronts[key] = front
 
-    def _choices(self, front_end: FrontEnd, numbers: dict[bytes, int], *, new: bool) -> Iterator[_Choice]:
-        """All its backends, or those that have an id, with their endpoints."""
-        backends = front_end.backends if front_end.verdict is Verdict.DNAT else ()
-        protocol = front_end.key.protocol
-        endpoints = tuple([service_key(address, port, protocol) for address, port in backends])
-        yield backends, endpoints
-        if not new:
-            kept = [at for at, endpoint in enumerate(endpoints) if endpoint in numbers]
-            if kept and len(kept) < len(backends):
-                yield tuple([backends[at] for at in kept]), tuple([endpoints[at] for at in kept])
+    def _fewer(self, need: _Need, numbers: dict[bytes, int], old: Front) -> _Need | None:
+        """What it takes to serve a front end with those of its backends that have an id, if there is room for that."""
+        ends = zip(need.backends, need.endpoints, strict=True)
+        kept = tuple([backend for backend, endpoint in ends if endpoint in numbers])
+        if not kept or len(kept) == len(need.backends):
+            return None
+        fewer = self._need(need.key, numbers, kept, old)
+        return fewer if self._lacks(fewer, new=False) is None else None
 
-    def _need(
-        self,
-        key: bytes,
-        numbers: dict[bytes, int],
-        backends: tuple[Backend, ...],
-        endpoints: tuple[bytes, ...],
-        old: Front | None,
-    ) -> _Need:
+    def _need(self, key: bytes, numbers: dict[bytes, int], backends: tuple[Backend, ...], old: Front | None) -> _Need:
+        endpoints = service_keys(backends, key[-2])
         missing = [endpoint for endpoint in endpoints if endpoint not in numbers]
         base, count = self._run([numbers[endpoint] for endpoint in endpoints], old) if not missing else (None, 0)
         if base is None:
@@ -218,7 +206,7 @@ class _Planner:
         if not self._has_entries(need):
             return "services", self._present.services_limit
         if len(need.missing) > self._backend_numbers.left:
-            return "backends", self._backend_numbers.limit
+            return "backends", self._present.backend_numbers.limit
         if need.base is None and need.count:
             spare = slots.capacity // HEADROOM if new else 0
             if slots.left - need.count < spare or not slots.fits(need.count):
@@ -256,7 +244,7 @@ class _Planner:
             number = numbers[endpoint] = self._backend_numbers.take()
             generation = next_generation(self._present.generation(number))
             self._decision.backends.append(WriteBackend(number, generation, service, endpoint))
-        held = tuple([numbers[endpoint] for endpoint in need.endpoints])
+        held = tuple(map(numbers.__getitem__, need.endpoints))
         run = WriteRun(self._free_slots.take(need.count), need.count, held, need.backends)
         self._run_of[held] = run
         self._decision.runs.append(run)
@@ -264,7 +252,7 @@ class _Planner:
 
     def _unchanged(self, front_end: FrontEnd, old: Front) -> Front:
         """What becomes of a front end that there is no room to change."""
-        wanted = {service_key(address, port, front_end.key.protocol) for address, port in front_end.backends}
+        wanted = {*service_keys(front_end.backends, front_end.key.protocol)}
         held = {self._present.endpoints[number] for number in self._present.numbers_of(old)}
         return old if held <= wanted else Front(0, 0, old.service, old.affinity, _REJECT)
 

@@ -17,9 +17,11 @@ def test_numbers_are_taken_lowest_first(moves: list[tuple[bool, int]]) -> None:
     for takes, choice in moves:
         assert numbers.left == 10 - len(taken)
         if takes and numbers.left:
-            lowest = min(set(range(1, 11)) - set(taken))
-            assert numbers.copy().take() == lowest
-            assert numbers.take() == lowest
+            free = numbers.free()
+            lowest = free.take()
+            rest = [free.take() for _ in range(free.left)]
+            assert [lowest, *rest] == sorted(set(range(1, 11)).difference(taken))
+            numbers.claim(lowest)
             taken.append(lowest)
         elif taken:
             numbers.give(taken.pop(choice % len(taken)))
