@@ -35,6 +35,8 @@ REACH, LEAST_AHEAD = 65536, 16
 """A list of about so many slots is kept to take a backend's next ones from, these at least, all at once."""
 _BYTE = 256
 Name = TypeVar("Name", int, bytes)
+Preference = tuple[int, int]
+"""Two 64-bit numbers: a backend's first slot and its step through the others, each modulo what a table's size tells."""
 _two_numbers = struct.Struct(">QQ").unpack
 
 
@@ -68,25 +70,33 @@ def table(backends: Sequence[Backend], size: int = 0) -> list[int]:
     ``backends`` are unique; their order does not matter to which backend holds a slot. ``size`` is a prime (or 2 for
     one backend), by default :func:`table_size`'s.
     """
-    return [number - 1 for number in held(backends, range(1, len(backends) + 1), size)]
+    preferences = [preference(address + port.to_bytes(2, "big")) for address, port in backends]
+    return [number - 1 for number in held(preferences, range(1, len(backends) + 1), size)]
 
 
-def held(backends: Sequence[Backend], names: Sequence[Name], size: int = 0) -> list[Name]:
-    """As :func:`table`, with the backends' ``names``, none of them 0 or empty, in place of their indexes."""
-    size = size or table_size(len(backends))
-    if len(backends) < 2:
+def preference(end: bytes) -> Preference:
+    """What the order follows from in which a backend prefers the slots of a table of any size. ``end``: its address and
+    port, as packets have them."""
+    offset, skip = _two_numbers(blake2b(end, digest_size=16).digest())
+    return offset, skip
+
+
+def held(preferences: Sequence[Preference], names: Sequence[Name], size: int = 0) -> list[Name]:
+    """As :func:`table`, with the ``names`` of backends that have these preferences, none of them 0 or empty, in place
+    of their indexes."""
+    size = size or table_size(len(preferences))
+    if len(preferences) < 2:
         return list(names) * size
-    digests = [blake2b(address + port.to_bytes(2, "big"), digest_size=16).digest() for address, port in backends]
     slots: list[Any] = [None] * size
-    takers = _takers(sorted(zip(digests, names, strict=True)), slots)
+    takers = _takers(sorted(zip(preferences, names, strict=True)), slots)
     for name, next_free in islice(cycle(takers), size):
         slots[next_free()] = name
     return slots
 
 
-def _takers(turns: Iterable[tuple[bytes, Name]], slots: list[Any]) -> list[tuple[Name, Callable[[], int]]]:
-    """For each of ``turns`` (a digest, a name): its name, and what gives the next free one of ``slots`` on its walk,
-    which is first, first + step, … modulo their number, all of them.
+def _takers(turns: Iterable[tuple[Preference, Name]], slots: list[Any]) -> list[tuple[Name, Callable[[], int]]]:
+    """For each of ``turns``: its name, and what gives the next free one of ``slots`` on its walk, which is first,
+    first + step, … modulo their number, all of them.
 
     A slot that is taken stays so: what looks for the next free one goes on where it stopped. Most steps are taken in
     there, and none of them by Python code.
@@ -96,8 +106,7 @@ def _takers(turns: Iterable[tuple[bytes, Name]], slots: list[Any]) -> list[tuple
     some = _slots_in_order(size)
     whole = len(some) > size * size
     takers = []
-    for digest, name in turns:
-        offset, skip = _two_numbers(digest)
+    for (offset, skip), name in turns:
         first, step = offset % size, skip % (size - 1) + 1
         walk = (
             some[first : first + size * step : step] if whole else chain.from_iterable(_pieces(some, first, step, size))

@@ -181,8 +181,9 @@ class MapStore:
         self._record(steps, len(steps))
 
     def _write_runs(self, steps: Sequence[WriteRun]) -> None:
+        preferences = self.present.preferences
         for some in _portions_of(sorted(steps, key=attrgetter("base"))):
-            self._maps["slots"].update_runs([(step.base, step.slots()) for step in some])
+            self._maps["slots"].update_runs([(step.base, step.slots(preferences(step.numbers))) for step in some])
             self._record(some, sum(step.count for step in some))
 
     def _write_services(self, steps: Sequence[WriteService]) -> None:

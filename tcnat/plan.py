@@ -20,7 +20,7 @@ import msgspec
 from tcnat import maglev
 from tcnat.entries import Front, address_key, front_end_key
 from tcnat.layout import ServiceFlag, service_key, service_keys
-from tcnat.model import Backend, FrontEnd, FrontEndKey, Protocol, ServicePortName, Verdict
+from tcnat.model import FrontEnd, FrontEndKey, Protocol, ServicePortName, Verdict
 from tcnat.order import Decision, next_generation, ordered
 from tcnat.present import Present
 from tcnat.steps import FreeBackend, FreeRun, NameService, RemoveService, Step, WriteBackend, WriteRun
@@ -94,8 +94,7 @@ class _Need(msgspec.Struct, frozen=True, gc=False):
     """What it takes to serve a front end with these backends."""
 
     key: bytes  # the front end's
-    backends: tuple[Backend, ...]
-    endpoints: list[bytes]  # theirs, in the same order
+    endpoints: list[bytes]  # the backends'
     missing: list[bytes]  # the endpoints without a backend id
     base: int | None  # of a run that holds them already
     count: int  # slots
@@ -160,7 +159,8 @@ class _Planner:
         new = old is None or old.draining
         service = self._service_id(front_end.service)
         numbers = {} if service is None else self._numbers(service)
-        need = self._need(key, numbers, front_end.backends if front_end.verdict is Verdict.DNAT else (), old)
+        backends = front_end.backends if front_end.verdict is Verdict.DNAT else ()
+        need = self._need(key, numbers, service_keys(backends, front_end.key.protocol), old)
         lacks = self._lacks(need, new)
         if lacks is None:
             self._decision.fronts[key] = self._front(front_end, service, need)
@@ -173,20 +173,18 @@ class _Planner:
 
     def _fewer(self, need: _Need, numbers: dict[bytes, int], old: Front) -> _Need | None:
         """What it takes to serve a front end with those of its backends that have an id, if there is room for that."""
-        ends = zip(need.backends, need.endpoints, strict=True)
-        kept = tuple([backend for backend, endpoint in ends if endpoint in numbers])
-        if not kept or len(kept) == len(need.backends):
+        kept = [endpoint for endpoint in need.endpoints if endpoint in numbers]
+        if not kept or len(kept) == len(need.endpoints):
             return None
         fewer = self._need(need.key, numbers, kept, old)
         return fewer if self._lacks(fewer, new=False) is None else None
 
-    def _need(self, key: bytes, numbers: dict[bytes, int], backends: tuple[Backend, ...], old: Front | None) -> _Need:
-        endpoints = service_keys(backends, key[-2])
+    def _need(self, key: bytes, numbers: dict[bytes, int], endpoints: list[bytes], old: Front | None) -> _Need:
         missing = [endpoint for endpoint in endpoints if endpoint not in numbers]
         base, count = self._run([numbers[endpoint] for endpoint in endpoints], old) if not missing else (None, 0)
         if base is None:
-            count = self._table_size(len(backends), old.slots if old else 0)
-        return _Need(key, backends, endpoints, missing, base, count)
+            count = self._table_size(len(endpoints), old.slots if old else 0)
+        return _Need(key, endpoints, missing, base, count)
 
     def _run(self, numbers: list[int], old: Front | None) -> tuple[int | None, int]:
         """Base and count of a run of these backend ids; no base if there is none, or none is needed."""
@@ -232,7 +230,7 @@ class _Planner:
         if service is None:
             service = self._service_numbers.take()
             self._name(service, front_end.service)
-        if not need.backends:
+        if not need.endpoints:
             flags = _DROP if front_end.verdict is Verdict.DROP else _REJECT
             return Front(0, 0, service, front_end.affinity_seconds, flags)
         base = need.base if need.base is not None else self._write_run(service, need)
@@ -245,7 +243,7 @@ class _Planner:
             generation = next_generation(self._present.generation(number))
             self._decision.backends.append(WriteBackend(number, generation, service, endpoint))
         held = tuple(map(numbers.__getitem__, need.endpoints))
-        run = WriteRun(self._free_slots.take(need.count), need.count, held, need.backends)
+        run = WriteRun(self._free_slots.take(need.count), need.count, held)
         self._run_of[held] = run
         self._decision.runs.append(run)
         return run.base

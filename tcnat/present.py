@@ -11,10 +11,11 @@ as it stands: a plan that is told of the front end mends it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tcnat import maglev
 from tcnat.allocate import Numbers, Runs
 from tcnat.entries import (
     Front,
@@ -71,6 +72,7 @@ class Present:
         self.endpoints: list[bytes | None] = [None]  # by backend id; None: free, or nobody knows whose it is
         self.generations = array("I", [0])
         self.run_counts = array("I", [0])  # by backend id: runs that hold it
+        self.offsets, self.skips = array("Q", [0]), array("Q", [0])  # by backend id: the two numbers of its preference
         self.idle_backends: set[int] = set()  # also those that nobody knows the owner of
         self.backend_numbers = Numbers(1, backends)  # 0 is what a slot that was never written names
         self.owners = array("I", [0])  # by backend id: service id, 0 if nobody knows
@@ -106,6 +108,11 @@ class Present:
     def endpoint(self, number: int) -> bytes | None:
         """Whose a backend id is; None if it is free, or nobody knows."""
         return self.endpoints[number] if number < len(self.endpoints) else None
+
+    def preferences(self, numbers: Iterable[int]) -> list[maglev.Preference]:
+        """Those of the backends that have these ids: hashed once, when they got them."""
+        offsets, skips = self.offsets, self.skips
+        return [(offsets[number], skips[number]) for number in numbers]
 
     def run_users(self, base: int) -> int | None:
         """How many front ends have the run at ``base``; None if there is none."""
@@ -208,6 +215,7 @@ class Present:
         self.endpoints[number] = step.endpoint
         self.generations[number] = step.generation
         self.owners[number] = step.service
+        self.offsets[number], self.skips[number] = maglev.preference(step.endpoint[:-2])
         numbers = self.backends_of.get(step.service)
         if numbers is None:
             self.backends_of[step.service] = array("I", (number,))
@@ -220,7 +228,7 @@ class Present:
         more = number + 1 - len(self.endpoints)
         if more > 0:
             self.endpoints.extend([None] * more)
-            for numbers in (self.generations, self.run_counts, self.owners):
+            for numbers in (self.generations, self.run_counts, self.owners, self.offsets, self.skips):
                 numbers.extend([0] * more)
 
     def _write_run(self, step: WriteRun) -> None:

@@ -99,11 +99,10 @@ class _Recovery:
         return tuple([number for _, number in found])
 
     def _table(self, numbers: tuple[int, ...], slots: int) -> array[int] | None:
-        """What the slots of these backends should hold; None if there cannot be so many."""
+        """What the slots of these backends, which were kept, should hold; None if there cannot be so many."""
         if not self.is_size(slots, len(numbers)):
             return None
-        backends = [backend for number in numbers if (backend := self.backends[number]) is not None]
-        return array("I", maglev.held(backends, numbers, slots))
+        return array("I", maglev.held(self.present.preferences(numbers), numbers, slots))
 
     def _owns(self, key: bytes, service: int, numbers: Iterable[int]) -> bool:
         """Whether nothing says that one of the backend ids belongs to another service or protocol."""

@@ -7,11 +7,12 @@ follows.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import msgspec
 
 from tcnat import maglev
-from tcnat.model import Backend, ServicePortName
+from tcnat.model import ServicePortName
 
 _element = struct.Struct("=I4x").pack
 
@@ -33,16 +34,16 @@ class WriteBackend(msgspec.Struct, frozen=True, gc=False):
 
 
 class WriteRun(msgspec.Struct, frozen=True, gc=False):
-    """``slots[base …]`` gets the table of these backends: ``numbers`` are the ids of ``backends``, in their order."""
+    """``slots[base …]`` gets the table of the backends that have these ids."""
 
     base: int
     count: int
     numbers: tuple[int, ...]
-    backends: tuple[Backend, ...]
 
-    def slots(self) -> bytes:
-        """The backend id of each of the ``count`` slots, joined, each padded to 8 bytes as in the map's memory."""
-        return b"".join(maglev.held(self.backends, [*map(_element, self.numbers)], self.count))
+    def slots(self, preferences: Sequence[maglev.Preference]) -> bytes:
+        """The backend id of each of the ``count`` slots, joined, each padded to 8 bytes as in the map's memory.
+        ``preferences`` are the backends', in the order of their ids."""
+        return b"".join(maglev.held(preferences, [*map(_element, self.numbers)], self.count))
 
 
 class WriteService(msgspec.Struct, frozen=True, gc=False):

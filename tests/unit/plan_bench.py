@@ -46,7 +46,7 @@ class Bench:
                 assert (step.number, step.generation) not in self.carriers
             case WriteRun():
                 assert step.base + step.count <= self.limits[1]
-                self.contents.write_slots(step.base, step.slots())
+                self.contents.write_slots(step.base, step.slots(self.present.preferences(step.numbers)))
             case WriteService():
                 services[step.key] = step.value
             case RemoveService():

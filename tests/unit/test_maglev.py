@@ -94,8 +94,9 @@ def test_a_table_is_the_papers(count: int, address_size: int) -> None:
 def test_numbers_stand_where_their_backends_are() -> None:
     ends = backends(9)
     numbers = random.Random(1).sample(range(1, 1 << 32), 9)
-    assert maglev.held(ends, numbers) == [numbers[index] for index in maglev.table(ends)]
-    assert maglev.held(ends[:1], [7]) == [7, 7]
+    preferences = [maglev.preference(each.address + struct.pack(">H", each.port)) for each in ends]
+    assert maglev.held(preferences, numbers) == [numbers[index] for index in maglev.table(ends)]
+    assert maglev.held(preferences[:1], [7]) == [7, 7]
 
 
 def test_a_table_that_is_far_too_large_shrinks() -> None:

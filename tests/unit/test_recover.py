@@ -72,7 +72,8 @@ def test_a_slot_that_is_not_as_it_should_be_makes_its_front_ends_run_be_written_
     bench.restart()
     assert bench.present.backend_numbers.left == bench.limits[2] - 1 - 3
     steps = full_plan(bench).steps
-    assert [array("I", step.slots())[::2] for step in steps if isinstance(step, WriteRun)] == [right]
+    [run] = [step for step in steps if isinstance(step, WriteRun)]
+    assert array("I", run.slots(bench.present.preferences(run.numbers)))[::2] == right
     assert wrong in right
 
 
@@ -80,7 +81,7 @@ def test_a_table_of_another_size_than_a_new_one_would_have_stands() -> None:
     """As an earlier version made it: of 3 backends with 163 slots."""
     bench = served(WEB)
     [run] = bench.present.runs.values()
-    bench.contents.write_slots(0, WriteRun(0, 163, run.numbers, WEB.backends).slots())
+    bench.contents.write_slots(0, WriteRun(0, 163, run.numbers).slots(bench.present.preferences(run.numbers)))
     key = raw_key(WEB.key.address, 80, Protocol.TCP)
     bench.contents.services[key] = struct.pack("=5I", 0, 163, 1, 0, ServiceFlag.FRONT_END)
     bench.wanted[WEB.key] = WEB
