@@ -6,6 +6,8 @@ too, one whose value has the flag FRONT_END. The *address key* of either has its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tcnat.layout import SERVICE, Family, ServiceFlag, port_number
@@ -85,19 +87,13 @@ def service_value(front: Front | None, extra: int) -> bytes | None:
     return _codec.pack(front.base, front.slots, front.service, front.affinity, front.flags | extra)
 
 
-def is_address(key: bytes) -> bool:
-    """Whether a services key is an address key."""
-    return key.endswith(_ANY_PORT)
-
-
-def address_flags(fronts: int, backends: int) -> int:
-    """The flags that an address key's entry has for so many front ends and backends there."""
-    return (_SERVICE_ADDRESS if fronts > 0 else 0) | (_BACKEND_ADDRESS if backends > 0 else 0)
-
-
-def endpoint_flags(backends: int) -> int:
-    """The flags besides a front end's that another entry has for so many backends with its key."""
-    return _DIRECT if backends > 0 else 0
+def extra_flags(key: bytes, backends: int, fronts: Mapping[bytes, int], more: Mapping[bytes, int]) -> int:
+    """The flags besides a front end's that an entry has for so many backends with its key, and, for an address key,
+    as many front ends as ``fronts`` and ``more`` have under it."""
+    if not key.endswith(_ANY_PORT):
+        return _DIRECT if backends > 0 else 0
+    flags = _BACKEND_ADDRESS if backends > 0 else 0
+    return flags | _SERVICE_ADDRESS if fronts.get(key, 0) + more.get(key, 0) > 0 else flags
 
 
 def address_key(key: bytes) -> bytes:

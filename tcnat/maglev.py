@@ -13,7 +13,7 @@ table keeps its size**. Two things see to that:
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain, cycle, filterfalse, islice
@@ -89,14 +89,14 @@ def held(preferences: Sequence[Preference], names: Sequence[Name], size: int = 0
         return list(names) * size
     slots: list[Any] = [None] * size
     takers = _takers(sorted(zip(preferences, names, strict=True)), slots)
-    for name, next_free in islice(cycle(takers), size):
-        slots[next_free()] = name
+    for name, free in islice(cycle(takers), size):
+        slots[next(free)] = name
     return slots
 
 
-def _takers(turns: Iterable[tuple[Preference, Name]], slots: list[Any]) -> list[tuple[Name, Callable[[], int]]]:
-    """For each of ``turns``: its name, and what gives the next free one of ``slots`` on its walk, which is first,
-    first + step, … modulo their number, all of them.
+def _takers(turns: Iterable[tuple[Preference, Name]], slots: list[Any]) -> list[tuple[Name, Iterator[int]]]:
+    """For each of ``turns``: its name, and the ``slots`` that are free when its walk comes to them. The walk is first,
+    first + step, … modulo their number, through all of them.
 
     A slot that is taken stays so: what looks for the next free one goes on where it stopped. Most steps are taken in
     there, and none of them by Python code.
@@ -105,13 +105,13 @@ def _takers(turns: Iterable[tuple[Preference, Name]], slots: list[Any]) -> list[
     taken = slots.__getitem__
     some = _slots_in_order(size)
     whole = len(some) > size * size
-    takers = []
+    takers: list[tuple[Name, Iterator[int]]] = []
     for (offset, skip), name in turns:
         first, step = offset % size, skip % (size - 1) + 1
         walk = (
             some[first : first + size * step : step] if whole else chain.from_iterable(_pieces(some, first, step, size))
         )
-        takers.append((name, filterfalse(taken, walk).__next__))
+        takers.append((name, filterfalse(taken, walk)))
     return takers
 
 

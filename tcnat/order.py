@@ -7,16 +7,14 @@ written: backends, slots, services; then what nobody uses any more, in reverse.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
 from tcnat.entries import (
     Front,
-    address_flags,
     address_key,
-    endpoint_flags,
-    is_address,
+    extra_flags,
     serves,
     service_of,
     service_value,
@@ -134,11 +132,7 @@ class _Change:
         found: list[list[Step]] = [[] for _ in _RANKS]
         for key in dict.fromkeys((*decided, *changed, *users, *sorted(present.dirty))):
             old, is_front_end, backends = services.entry(key)
-            backends += users.get(key, 0)
-            if is_address(key):
-                extra = address_flags(addresses.get(key, 0) + changed.get(key, 0), backends)
-            else:
-                extra = endpoint_flags(backends)
+            extra = extra_flags(key, backends + users.get(key, 0), addresses, changed)
             front = decided[key] if key in decided else present.front(key) if is_front_end else None
             value = service_value(front, extra)
             is_new = old is None and value is not None
@@ -151,18 +145,15 @@ class _Change:
 
     def _backend_users(self, freed: Iterable[int]) -> dict[bytes, int]:
         users: defaultdict[bytes, int] = defaultdict(int)
-        for endpoint, change in self._endpoints(freed):
-            users[endpoint] += change
-            users[address_key(endpoint)] += change
-        return users
-
-    def _endpoints(self, freed: Iterable[int]) -> Iterator[tuple[bytes, int]]:
         for backend in self._decision.backends:
-            yield backend.endpoint, 1
+            users[backend.endpoint] += 1
+            users[address_key(backend.endpoint)] += 1
         for number in freed:
             endpoint = self._present.endpoints[number]
             if endpoint is not None:
-                yield endpoint, -1
+                users[endpoint] -= 1
+                users[address_key(endpoint)] -= 1
+        return users
 
     def _rank(self, key: bytes, front: Front | None, extra: int) -> int:
         if front is not None:

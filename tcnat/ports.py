@@ -45,10 +45,9 @@ class Ports:
 
     def _count(self, keys: Iterable[bytes], change: int) -> None:
         changed = set()
-        for key in keys:
-            port = key[_PORT]
+        for port, keys_of_it in Counter([key[_PORT] for key in keys]).items():
             before = self._uses[port]
-            self._uses[port] = before + change
+            self._uses[port] = before + change * keys_of_it
             if not before or not self._uses[port]:
                 changed.add(self._turn(port))
         self._write(changed)

@@ -19,10 +19,8 @@ from tcnat import maglev
 from tcnat.allocate import Numbers, Runs
 from tcnat.entries import (
     Front,
-    address_flags,
     address_key,
-    endpoint_flags,
-    is_address,
+    extra_flags,
     serves,
     service_of,
     service_value,
@@ -128,9 +126,7 @@ class Present:
 
     def expected(self, key: bytes) -> bytes | None:
         """What the services map should hold under ``key``, going by its front end and its users."""
-        backends = self.services.users(key)
-        at_address = is_address(key)
-        extra = address_flags(self.front_addresses.get(key, 0), backends) if at_address else endpoint_flags(backends)
+        extra = extra_flags(key, self.services.users(key), self.front_addresses, {})
         return service_value(self.front(key), extra)
 
     def record(self, *steps: Step) -> None:
