@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 
 class Numbers:
@@ -53,11 +54,7 @@ class FreeNumbers:
 
 
 class Runs:
-    """Contiguous runs of the slots 0 … ``capacity`` − 1.
-
-    A hole of exactly the wanted size is used first, else the smallest that is large enough; neighbouring holes join.
-    Sizes of slot tables are few (:func:`tcnat.maglev.table_size`), so holes are nearly always used again whole.
-    """
+    """Contiguous runs of the slots 0 … ``capacity`` − 1. Between those that are taken lie holes; neighbours join."""
 
     def __init__(self, capacity: int, taken: Iterable[tuple[int, int]] = ()) -> None:
         """``taken`` are disjoint (base, count) in rising order."""
@@ -66,31 +63,16 @@ class Runs:
         """How many slots are free."""
         self._size: dict[int, int] = {}  # where a hole starts -> slots
         self._start: dict[int, int] = {}  # where a hole ends -> where it starts
-        self._of_size: dict[int, dict[int, None]] = {}  # slots -> where holes of so many start
+        self._of_size: dict[int, dict[int, None]] = {}  # slots -> where holes of so many start, the latest last
         top = 0
         for base, count in taken:
             self._add_hole(top, base - top)
             top = base + count
         self._add_hole(top, capacity - top)
 
-    def copy(self) -> Runs:
-        """An independent copy."""
-        twin = Runs(0)
-        twin.capacity, twin.left = self.capacity, self.left
-        twin._size, twin._start = self._size.copy(), self._start.copy()
-        twin._of_size = {size: starts.copy() for size, starts in self._of_size.items()}
-        return twin
-
-    def fits(self, count: int) -> bool:
-        """Whether :meth:`take` would find room."""
-        return count in self._of_size or max(self._of_size, default=0) >= count
-
-    def take(self, count: int) -> int:
-        """The base of a free run of ``count`` slots, which is then taken; :meth:`fits` must hold."""
-        size = count if count in self._of_size else min(size for size in self._of_size if size >= count)
-        base = next(reversed(self._of_size[size]))
-        self.claim(base, count)
-        return base
+    def free(self) -> FreeRuns:
+        """The free runs, for whoever plans to take some."""
+        return FreeRuns(self.left, self._of_size)
 
     def claim(self, base: int, count: int) -> None:
         """Take the first ``count`` slots of the hole that starts at ``base``."""
@@ -126,3 +108,46 @@ class Runs:
         if not starts:
             del self._of_size[size]
         self.left -= size
+
+
+class FreeRuns:
+    """Runs that are free, each given out once; nobody has them by that. Good until some are taken or given back.
+
+    A hole of exactly the wanted size is used first, else the smallest that is large enough. Sizes of slot tables are
+    few (:func:`tcnat.maglev.table_size`), so holes are nearly always used again whole.
+    """
+
+    def __init__(self, left: int, holes: Mapping[int, dict[int, None]]) -> None:
+        """``holes``: by their slots, where they start."""
+        self.left = left
+        """How many slots are free."""
+        self._number = {size: len(starts) for size, starts in holes.items()}  # slots -> holes of so many
+        self._holes = holes
+        self._starts: dict[int, Iterator[int]] = {}  # slots -> where those start, as far as holes of so many were used
+
+    def fits(self, count: int) -> bool:
+        """Whether :meth:`take` would find room."""
+        return count in self._number or max(self._number, default=0) >= count
+
+    def take(self, count: int) -> int:
+        """The base of a free run of ``count`` slots, which was not given out yet; :meth:`fits` must hold."""
+        size = count if count in self._number else min(size for size in self._number if size >= count)
+        starts = self._starts[size] = self._starts_of(size)
+        base = next(starts)
+        self._count(size, -1)
+        if size > count:
+            rest = size - count
+            self._starts[rest] = chain((base + count,), self._starts_of(rest))
+            self._count(rest, 1)
+        self.left -= count
+        return base
+
+    def _starts_of(self, size: int) -> Iterator[int]:
+        return self._starts.get(size) or reversed(self._holes.get(size, {}))
+
+    def _count(self, size: int, change: int) -> None:
+        number = self._number.get(size, 0) + change
+        if number:
+            self._number[size] = number
+        else:
+            del self._number[size]

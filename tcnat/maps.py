@@ -39,7 +39,7 @@ from tcnat.sweep import Sweeper
 
 SLOTS_AT_ONCE = 32768
 """Slots that are worked out before they are written: more would only take memory."""
-FRONT_ENDS_AT_ONCE = 256
+FRONT_ENDS_AT_ONCE = 64
 """Front ends that are planned for at a time, few enough for what a plan has looked at to be in a cache still when it is
 carried out."""
 Portion = tuple[Collection[FrontEndKey], Callable[[], Plan]]

@@ -116,7 +116,7 @@ class _Planner:
         self._present = present
         self._decision = Decision()
         self._unfit: list[Unfit] = []
-        self._free_slots = present.free_slots.copy()
+        self._free_slots = present.free_slots.free()
         self._backend_numbers = present.backend_numbers.free()
         self._service_numbers = present.service_numbers.free()
         self._table_size = cache(maglev.table_size)
@@ -206,9 +206,10 @@ class _Planner:
         if len(need.missing) > self._backend_numbers.left:
             return "backends", self._present.backend_numbers.limit
         if need.base is None and need.count:
-            spare = slots.capacity // HEADROOM if new else 0
+            capacity = self._present.free_slots.capacity
+            spare = capacity // HEADROOM if new else 0
             if slots.left - need.count < spare or not slots.fits(need.count):
-                return "slots", slots.capacity
+                return "slots", capacity
         return None
 
     def _has_entries(self, need: _Need) -> bool:

@@ -37,10 +37,11 @@ def test_runs_never_overlap_and_holes_join(moves: list[tuple[bool, int]]) -> Non
         assert runs.left == capacity - len(used)
         size = sizes[choice % len(sizes)]
         longest = max(map(len, "".join("#" if slot in used else "." for slot in range(capacity)).split("#")))
-        assert runs.fits(size) == (longest >= size)
-        if takes and runs.fits(size):
-            base = runs.copy().take(size)
-            assert runs.take(size) == base
+        free = runs.free()
+        assert free.fits(size) == (longest >= size)
+        if takes and free.fits(size):
+            base = free.take(size)
+            runs.claim(base, size)
             assert base + size <= capacity
             assert used.isdisjoint(range(base, base + size))
             taken.append((base, size))
@@ -49,16 +50,34 @@ def test_runs_never_overlap_and_holes_join(moves: list[tuple[bool, int]]) -> Non
 
 
 def test_a_hole_of_the_wanted_size_is_used_before_a_larger_one() -> None:
-    runs = Runs(100)
-    bases = [runs.take(size) for size in (10, 3, 5, 3)]
-    runs.give(bases[0], 10)
-    runs.give(bases[2], 5)
-    assert runs.take(5) == bases[2]
-    assert runs.take(9) == bases[0]
+    runs = Runs(100, [(10, 3), (18, 3)])
+    free = runs.free()
+    assert [free.take(5), free.take(9), free.take(1)] == [13, 0, 9]
+
+
+@given(st.lists(st.sampled_from([2, 5, 17]), max_size=20), st.sets(st.integers(0, 19)))
+def test_runs_are_given_out_as_they_would_be_taken_one_by_one(sizes: list[int], gone: set[int]) -> None:
+    planned, taken = (Runs(100, [(each * 5, 2) for each in range(20)]) for _ in range(2))
+    for each in gone:
+        planned.give(each * 5, 2)
+        taken.give(each * 5, 2)
+    free, given_out = planned.free(), []
+    for size in sizes:
+        assert free.left == taken.left
+        assert free.fits(size) == taken.free().fits(size)
+        if free.fits(size):
+            base = free.take(size)
+            assert base == taken.free().take(size)
+            taken.claim(base, size)
+            given_out.append((base, size))
+    for run in sorted(given_out):
+        planned.claim(*run)
+    assert planned.left == taken.left
 
 
 def test_runs_can_start_from_what_is_taken() -> None:
     runs = Runs(10, [(2, 3), (5, 1), (8, 2)])
     assert runs.left == 4
-    assert sorted([runs.take(2), runs.take(2)]) == [0, 6]
-    assert not runs.fits(1)
+    free = runs.free()
+    assert sorted([free.take(2), free.take(2)]) == [0, 6]
+    assert not free.fits(1)
