@@ -16,6 +16,8 @@ BPF_TABLE("array", __u32, __u32, slots, 1);
 BPF_TABLE("array", __u32, struct backend, backends, 1);
 BPF_TABLE("hash", struct flow_key, struct flow, flows, 1);
 BPF_TABLE("hash", struct flow_key, struct flow, flows_new, 1);
+BPF_TABLE("array", __u32, struct flow_key, recent, 1);
+BPF_TABLE("array", __u32, __u32, recent_next, 1);
 BPF_TABLE("hash", struct affinity_key, struct affinity, affinity, 1);
 BPF_TABLE("hash", struct fragment_key, struct fragment, fragments, 1);
 BPF_TABLE("percpu_array", __u32, struct counter, counters, 1);
@@ -58,6 +60,8 @@ enum tail {
     TAIL_EGRESS_REWRITE = 17,
     TAIL_INGRESS_REWRITE = 18,
     TAIL_EGRESS_ANSWER = 19,
+    TAIL_EGRESS_RECENT = 20,
+    TAIL_INGRESS_RECENT = 21,
 };
 
 /* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing.

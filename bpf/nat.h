@@ -4,6 +4,7 @@
 #define TCNAT_NAT_H
 
 #include "types.h"
+#include "follow.h"
 #include "rewrite.h"
 #include "count.h"
 #include "frag.h"
@@ -95,11 +96,15 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
     return rewritten(skb, p, rewrite_reason(p));
 }
 
-/* The same in a program of its own. */
-inline_always int translate_next(struct __sk_buff *skb, struct packet *p, struct flow *to, __u32 tail)
+/* The same in a program of its own, `rewrite`; by way of another where a conversation has just been answered. */
+inline_always int translate_next(struct __sk_buff *skb, struct packet *p, struct flow *to, __u32 rewrite)
 {
+    _Static_assert(TAIL_EGRESS_RECENT - TAIL_EGRESS_REWRITE == TAIL_INGRESS_RECENT - TAIL_INGRESS_REWRITE, "which one");
+
     leave_flow(to);
-    go_on(skb, p, tail);
+    if (p->answered)
+        go_on(skb, p, rewrite + TAIL_EGRESS_RECENT - TAIL_EGRESS_REWRITE);
+    go_on(skb, p, rewrite);
     return drop(skb, p, REASON_REWRITE_FAILED);
 }
 

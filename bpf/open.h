@@ -6,11 +6,10 @@
 
 #include "types.h"
 #include "maps.h"
+#include "await.h"
 #include "flow.h"
 #include "lookup.h"
 #include "service.h"
-
-#define REUSE_AFTER 2 /* seconds */
 
 /* Remove what is left of an earlier flow under the same tuple, in both tables. */
 inline_always void forget(struct packet *p)
@@ -36,27 +35,19 @@ inline_always void forget(struct packet *p)
     }
 }
 
-/* Past its time, or a TCP connection that has ended on both sides and has been quiet since: nobody waits for it. */
-inline_always int is_over(struct flow *f, struct packet *p)
-{
-    if (p->key.protocol == PROTOCOL_TCP && f->state >= CLOSING && p->seconds - f->seen >= REUSE_AFTER)
-        return 1;
-    return !lives(f, p->seconds);
-}
-
 /* Whether nobody else has this reply key; what is over, or ours, is removed. */
 inline_always int is_free(struct flow_key *reply, struct packet *p)
 {
     struct flow *f = flows.lookup(reply);
 
     if (f) {
-        if (!is_over(f, p) && !answers(f, &p->key))
+        if (!is_over(f, p->key.protocol, p->seconds) && !answers(f, &p->key))
             return 0;
         flows.delete(reply);
     }
     f = flows_new.lookup(reply);
     if (f) {
-        if (!is_over(f, p) && !answers(f, &p->key))
+        if (!is_over(f, p->key.protocol, p->seconds) && !answers(f, &p->key))
             return 0;
         flows_new.delete(reply);
     }

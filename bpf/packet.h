@@ -31,15 +31,15 @@ struct packet {
     __u16 ip_checksum; /* of an IPv4 header, as it stands */
     __u16 checksum;    /* of TCP or UDP, as it stands */
     __s8 verdict;      /* for a trace: what was decided */
-    __u8 reserved;
-    __u8 new_flow;   /* 1: it begins one */
-    __u8 unknown;    /* 1: no flow stands under its key, nor is left of one */
-    __u8 tcp_flags;  /* of SCTP: TCP_SYN for an INIT */
-    __u8 tcp_header; /* bytes */
-    __u8 fragment;   /* enum fragment_kind */
-    __u8 link;       /* LINK_*, TRACE_* */
-    __u8 reason;     /* why a tail call was made, where it needs one */
-    __u8 plain;      /* no IP options, no extension headers */
+    __u8 answered;     /* 1: its conversation has been moved to the table of answered flows */
+    __u8 new_flow;     /* 1: it begins one */
+    __u8 unknown;      /* 1: no flow stands under its key, nor is left of one */
+    __u8 tcp_flags;    /* of SCTP: TCP_SYN for an INIT */
+    __u8 tcp_header;   /* bytes */
+    __u8 fragment;     /* enum fragment_kind */
+    __u8 link;         /* LINK_*, TRACE_* */
+    __u8 reason;       /* why a tail call was made, where it needs one */
+    __u8 plain;        /* no IP options, no extension headers */
 };
 
 /* What parse_plain() has found out, said again: compilers forget it where a helper has had the packet's address. */

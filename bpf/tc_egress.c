@@ -15,6 +15,8 @@
 #include "lookup.h"
 #include "frag.h"
 #include "flow.h"
+#include "follow.h"
+#include "recent.h"
 #include "service.h"
 #include "source.h"
 #include "redirect.h"
@@ -120,8 +122,7 @@ int tc_egress(struct __sk_buff *skb)
             goto open;
         if (f->seen != p.seconds) {
             await_again(&p, f, &beside);
-            f->seen = p.seconds;
-            other->seen = p.seconds;
+            note_seen(f, other, p.seconds);
         }
         state = after_fin(f->state, &p);
         if (state != f->state)
@@ -273,6 +274,18 @@ int egress_answer(struct __sk_buff *skb)
     await_again(&p, f, &p.key);
     follow(&p, f, &forward, find_other(&forward, &p, fresh), &p.key);
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
+}
+
+/* The packet's conversation has just been answered: it becomes one of the recent ones, and the packet goes its way. */
+int egress_recent(struct __sk_buff *skb)
+{
+    struct packet p;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    become_recent(&p);
+    tails.call(skb, TAIL_EGRESS_REWRITE);
+    return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
 /* While somebody traces: look at the packet first. */

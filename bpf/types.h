@@ -101,6 +101,7 @@ enum flow_state {
 #define FLOW_DIRECT 8u       /* straight to a backend */
 #define FLOW_AT_NETWORK 16u  /* it has another source, from a device that faces the network: workloads' let it pass */
 #define FLOW_AT_WORKLOAD 32u /* made at a workload's device, which replies are left to */
+#define FLOW_LASTS 64u       /* it was seen in another second than its first */
 
 /* One half of a conversation: what its packets are turned into. */
 struct flow {

@@ -80,6 +80,8 @@ class FlowFlag(IntFlag):
     """Its source was translated at a device that faces the network: devices of workloads let its packets pass."""
     AT_WORKLOAD = 32
     """It was made at a workload's device, which replies are left to."""
+    LASTS = 64
+    """It was seen in another second than its first."""
 
 
 class FlowState(IntEnum):
@@ -305,7 +307,7 @@ PACKET = Struct(
         *((name, "I") for name in ("sequence", "acknowledgement", "fragment_id")),
         *((name, "H") for name in ("hops", "ip_checksum", "checksum")),
         ("verdict", "b"),
-        ("reserved", "B"),
+        ("answered", "B"),
         *((name, "B") for name in ("new_flow", "unknown")),
         *((name, "B") for name in ("tcp_flags", "tcp_header", "fragment", "link", "reason", "plain")),
     ),
@@ -395,6 +397,8 @@ MAPS: dict[str, MapLayout] = {
         MapLayout("backends", MapType.ARRAY, U32, BACKEND, 65536),
         MapLayout("flows", MapType.LRU_HASH, FLOW_KEY, FLOW, 131072, without_lru=MapType.HASH),
         MapLayout("flows_new", MapType.LRU_HASH, FLOW_KEY, FLOW, 32768, without_lru=MapType.HASH),
+        MapLayout("recent", MapType.ARRAY, U32, FLOW_KEY, 32768),
+        MapLayout("recent_next", MapType.ARRAY, U32, U32, 1),
         MapLayout("affinity", MapType.LRU_HASH, AFFINITY_KEY, AFFINITY, 16384, without_lru=MapType.HASH),
         MapLayout("fragments", MapType.LRU_HASH, FRAGMENT_KEY, FRAGMENT, 8192, without_lru=MapType.HASH),
         MapLayout("counters", MapType.PERCPU_ARRAY, U32, COUNTER, REASON_SLOTS),

@@ -21,7 +21,7 @@ from tcnat.layout import LAYOUT_VERSION, MAPS, Family, MapLayout, MapType, numbe
 from tcnat.pins import open_map, other_sets, read_blueprint
 
 TOGETHER = frozenset({"services", "slots", "backends"})
-PASSING = frozenset({"limiter", "trace", "scratch", "scratch_flow", "events", "tails"})
+PASSING = frozenset({"limiter", "trace", "scratch", "scratch_flow", "events", "tails", "recent", "recent_next"})
 """Maps that hold nothing worth keeping."""
 _SEEN = "seen"
 

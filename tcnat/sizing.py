@@ -14,6 +14,9 @@ ROOM_TO_GROW = 4
 """How many times the present need a map has room for, at least."""
 SLOTS_TO_GROW = 2
 """The same for the slots, which take the most memory and are needed twice only while they are switched."""
+FLOWS_FOR_RECENT = 4
+"""A place in the ring of recent conversations for so many entries of the flow table. Each conversation has two of them:
+what is short has half of the table at most."""
 
 
 def map_entries(front_ends: Iterable[FrontEnd], flows: int) -> dict[str, int]:
@@ -35,7 +38,11 @@ def map_entries(front_ends: Iterable[FrontEnd], flows: int) -> dict[str, int]:
         "backends": ROOM_TO_GROW * numbers,
         "service_counters": ROOM_TO_GROW * len(backends),
     }
-    return {"flows": flows, **{name: _entries(name, entries) for name, entries in need.items()}}
+    return {
+        "flows": flows,
+        "recent": flows // FLOWS_FOR_RECENT,
+        **{name: _entries(name, entries) for name, entries in need.items()},
+    }
 
 
 def _entries(name: str, wanted: int) -> int:

@@ -48,16 +48,16 @@ MUTANTS = (
     ),
     Mutant("a FIN changes one half", "flow.h", "goes_on(f, p) && !(p->tcp_flags & TCP_FIN);", "goes_on(f, p);"),
     Mutant("flows never expire", "flow.h", "return (__s32)(now - seen) > (__s32)timeout;", "return 0;"),
-    Mutant("any RST closes", "flow.h", "return p->sequence - other->ack < RST_WINDOW;", "return 1;"),
+    Mutant("any RST closes", "follow.h", "return p->sequence - other->ack < RST_WINDOW;", "return 1;"),
     Mutant(
         "any acknowledgement opens a connection",
-        "flow.h",
+        "follow.h",
         "flags & TCP_ACK && p->acknowledgement == own->ack)",
         "flags & TCP_ACK)",
     ),
     Mutant(
         "one FIN closes both sides",
-        "flow.h",
+        "follow.h",
         "((state - OPEN) | (1 << p->key.direction))",
         "3",
     ),
@@ -84,11 +84,11 @@ MUTANTS = (
     Mutant(
         "two conversations share a reply tuple",
         "open.h",
-        "if (!is_over(f, p) && !answers(f, &p->key))\n            return 0;\n        flows_new.delete(reply);",
-        "flows_new.delete(reply);",
+        "p->seconds) && !answers(f, &p->key))\n            return 0;\n        flows_new.delete(reply);",
+        "p->seconds) && 0)\n            return 0;\n        flows_new.delete(reply);",
     ),
-    Mutant("a connection that has just ended loses its port", "open.h", ">= REUSE_AFTER", ">= 0"),
-    Mutant("a connection that has ended keeps its port", "open.h", "f->state >= CLOSING", "0"),
+    Mutant("a connection that has just ended loses its port", "flow.h", ">= REUSE_AFTER", ">= 0"),
+    Mutant("a connection that has ended keeps its port", "flow.h", "f->state >= CLOSING", "0"),
     Mutant(
         "a hairpin may use a port of its Service",
         "open.h",
@@ -222,8 +222,27 @@ MUTANTS = (
     ),
     Mutant(
         "a flow in use is not awaited again",
-        "flow.h",
+        "follow.h",
         "if (f->seen != p->seconds)\n        await_reply",
         "if (0)\n        await_reply",
+    ),
+    Mutant(
+        "nothing makes room for others", "recent.h", "if (!f || !is_done(f, earlier.protocol, p->seconds))", "if (1)"
+    ),
+    Mutant("a question makes room at once", "recent.h", ">= DONE_AFTER", ">= 0"),
+    Mutant("datagrams that go to and fro make room", "recent.h", "!(f->flags & FLOW_LASTS) && ", ""),
+    Mutant("nobody is seen to last", "follow.h", "    own->flags |= FLOW_LASTS;\n", ""),
+    Mutant(
+        "who takes a reply tuple over loses it to the one before",
+        "recent.h",
+        "other && answers(other, &earlier)",
+        "other",
+    ),
+    Mutant("the other half stays", "recent.h", "        flows.delete(&beside);\n", "        ;\n"),
+    Mutant(
+        "the ring is gone through once", "recent.h", "    *next = 1;\n    return recent.lookup(&zero);", "    return 0;"
+    ),
+    Mutant(
+        "a conversation is not told of when it is answered", "follow.h", "        p->answered = 1;\n", "        ;\n"
     ),
 )

@@ -34,11 +34,12 @@ SMALL = {
     "backends": 256,
     "flows": 16384,
     "flows_new": 16384,
+    "recent": 8,
     "affinity": 4096,
     "fragments": 4096,
     "service_counters": 64,
 }
-"""Sizes of the maps in tests: small to make, and large enough that nothing is pushed out of them."""
+"""Sizes of the maps in tests: small to make, and large enough that nothing is pushed out of them but by `recent`."""
 KEYED = ("services", "flows", "flows_new", "affinity", "fragments")
 """Maps from which keys can be deleted."""
 DEVICES = 32
@@ -121,8 +122,9 @@ class Harness:
         for name in ("counters", "service_counters", "limiter"):
             zero(self.loaded.maps[name])
         self.loaded.maps["hairpin"].update(index(0), index(0))
-        awaited = self.loaded.maps["awaited"]
-        awaited.update_array(0, bytes(4 * awaited.max_entries))
+        for name in ("awaited", "recent", "recent_next"):
+            array = self.loaded.maps[name]
+            array.update_array(0, bytes(array.value_size * array.max_entries))
         self.configure(Settings())
         self.become(world or default_world(names_of(self.family)))
 

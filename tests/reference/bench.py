@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
-from tests.packets.harness import SECOND, Counters, ServiceCounters, Settings
+from tests.packets.harness import SECOND, SMALL, Counters, ServiceCounters, Settings
 from tests.packets.names import names_of
 from tests.packets.runner import Run, Verdict
 from tests.packets.world import World, default_world
@@ -20,11 +21,11 @@ class ModelBench:
         self.family = family
         self.settings = Settings()
         self.world = World()
-        self._model = nat.Datapath(Tables(family))
+        self._model = fresh(family)
 
     def reset(self, world: World | None = None) -> None:
         """Begin anew."""
-        self._model = nat.Datapath(Tables(self.family))
+        self._model = fresh(self.family)
         self.configure(Settings())
         self.become(world or default_world(names_of(self.family)))
 
@@ -75,6 +76,11 @@ class ModelBench:
         table = getattr(self._model.tables, name)
         for each in [each for each in table if flow_key(each) == key]:
             del table[each]
+
+
+def fresh(family: int) -> nat.Datapath:
+    """A model with as many recent conversations as the programs have in these tests."""
+    return nat.Datapath(Tables(family, recent=deque(maxlen=SMALL["recent"])))
 
 
 def run_of(outcome: nat.Outcome) -> Run:

@@ -23,6 +23,7 @@ from tests.reference.tables import (
 SOURCE_PORT_TRIES = 8
 RST_WINDOW = 1 << 24
 REUSE_AFTER = 2
+DONE_AFTER = 5
 """Seconds."""
 SCTP_INIT = 1
 CHUNK_HEADER = 4
@@ -275,9 +276,10 @@ def follow(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> None:
     if other is not None and not answers(other, key):
         other = None
     if flow.seen != state.seconds:
-        flow.seen = state.seconds
-        if other is not None:
-            other.seen = state.seconds
+        for half in (flow, other):
+            if half is not None:
+                half.seen = state.seconds
+                half.flags |= {"LASTS"}
     if other is None:
         note_acknowledgement(packet, flow)
         return
@@ -286,6 +288,7 @@ def follow(state: Tables, packet: Packet, key: FlowKey, flow: Flow) -> None:
     if promoted:
         promote(state, key)
         promote(state, other_key(key, flow))
+        become_recent(state, key)
 
 
 def promote(state: Tables, key: FlowKey) -> None:
@@ -293,6 +296,26 @@ def promote(state: Tables, key: FlowKey) -> None:
     flow = state.flows_new.pop(key, None)
     if flow is not None:
         state.flows[key] = flow
+
+
+def become_recent(state: Tables, key: FlowKey) -> None:
+    """A conversation was answered: it takes the place of one long before it, which goes if it is done ("Recent")."""
+    full = len(state.recent) == state.recent.maxlen
+    earlier = state.recent.popleft() if full else None
+    state.recent.append(key)
+    flow = state.flows.get(earlier) if earlier else None
+    if earlier is None or flow is None or not is_done(state, earlier, flow):
+        return
+    beside = state.flows.get(other_key(earlier, flow))
+    if beside is not None and answers(beside, earlier):
+        del state.flows[other_key(earlier, flow)]
+    del state.flows[earlier]
+
+
+def is_done(state: Tables, key: FlowKey, flow: Flow) -> bool:
+    """Whether nobody waits for a flow any more: it is over, or was a question with its answer, some time ago."""
+    asked = key.protocol == tables.UDP and "LASTS" not in flow.flags and state.seconds - flow.seen >= DONE_AFTER
+    return asked or is_over(state, key, flow)
 
 
 def follow_datagram(key: FlowKey, flow: Flow) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fractions import Fraction
@@ -202,6 +203,8 @@ class Tables:
     backends: dict[int, Backend] = field(default_factory=dict)
     flows: dict[FlowKey, Flow] = field(default_factory=dict)
     flows_new: dict[FlowKey, Flow] = field(default_factory=dict)
+    recent: deque[FlowKey] = field(default_factory=deque)
+    """Halves of the conversations that were answered last, as many as its ``maxlen``."""
     affinity: dict[tuple[str, int], Affinity] = field(default_factory=dict)
     fragments: dict[FragmentKey, Fragment] = field(default_factory=dict)
     hairpin: bool = False

@@ -20,6 +20,7 @@ CONCERNS = (
     "hairpin",
     "icmp_errors",
     "passing",
+    "recent",
     "reject",
     "sctp",
     "services",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -36,7 +37,8 @@ class Twin:
     def reset(self, world: World) -> None:
         """Begin anew."""
         self.harness.reset(world)
-        self.model = Datapath(Tables(self.harness.family, now=self.harness.settings.now))
+        recent: deque[FlowKey] = deque(maxlen=self.harness.loaded.maps["recent"].max_entries)
+        self.model = Datapath(Tables(self.harness.family, now=self.harness.settings.now, recent=recent))
         fill(self.model.tables, world)
 
     def play(self, event: Event) -> bytes | None:

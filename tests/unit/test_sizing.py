@@ -41,7 +41,9 @@ def test_what_is_there_fits_with_room_to_grow(services: int, endpoints: int) -> 
 
 
 def test_the_flow_table_is_as_large_as_was_said() -> None:
-    assert map_entries([], 5000)["flows"] == 5000
+    entries = map_entries([], 5000)
+    assert entries["flows"] == 5000
+    assert entries["recent"] == 1250
 
 
 def test_an_address_and_backends_that_are_shared_count_once() -> None:
