@@ -17,6 +17,7 @@ UNREACHED: dict[str, str] = {
     r"count\.h:\d+: if \(c\) is false$": ARRAY,
     r"count\.h:\d+: if \(!c\) is true$": "service ids are below the map's size",
     r"maps\.h:\d+: if \(!left\) is true$": ARRAY,
+    r"recent\.h:\d+: if \(!(next|place)\) is true$": ARRAY,
     r"parse\.h:\d+: if \(skb->protocol != bpf_htons\(ETHERTYPE\)\) is true$": "the program before has asked",
     r"parse\.h:\d+: if \(length == 0 && room > 0xffff\) is true$": "no kernel makes UDP super-packets of that size yet",
     r"trace\.h|TRACE_\w+|s->trace": TRACE,
