@@ -153,7 +153,7 @@ class _Agent:
         self._show(loaded, stores)
         post = self._inbox.poster(Event.DEVICES)
         handover = Handover(self._config.pin_path, loaded, lambda programs: DeviceKeeper(patterns, programs, post))
-        devices = Served(handover, self._metrics, nodes, self._redirector(loaded))
+        devices = Served(handover, self._metrics, nodes, self._redirector(loaded), patterns.network)
         loop = self._loop(devices, Upkeep(loaded, stores, self._config.pin_path))
         loop.begin(time.monotonic())
         self._stack.callback(handover.keeper.stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tcnat.bpf import BpfError, Map
 from tcnat.errors import TcnatError
@@ -44,6 +44,8 @@ OVERLAYS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "gretap
 
 log = logging.getLogger(__name__)
 
+_Told = TypeVar("_Told")
+
 
 class Served:
     """See :class:`tcnat.loop.Devices`."""
@@ -54,8 +56,11 @@ class Served:
         metrics: Metrics,
         nodes: Mapping[Family, NodeMaps],
         redirector: Redirector | NoRedirector,
+        network: Collection[str],
     ) -> None:
+        """``network``: the names of the devices that are to face the network."""
         self._devices = devices
+        self._network = network
         self._redirector = redirector
         self._workloads: list[Link] = []  # as they were told of last
         self._metrics = metrics
@@ -65,7 +70,9 @@ class Served:
         self._failure = ""
 
     def start(self) -> None:
-        """Attach to the devices that there are; TcnatError if not one of them could be served."""
+        """Attach to the devices that there are; TcnatError if not one of them could be served. The programs are told of
+        those that face the network before: the first flow may begin at once."""
+        self._tell([link for link in _asked(Netlink.links) if link.name in self._network])
         self._told(self._devices.start, anew=True)
 
     def sync(self) -> None:
@@ -112,7 +119,7 @@ class Served:
         self._facing = facing
         overlay = any(link.kind in OVERLAYS for link in facing)
         try:
-            addresses = self._addresses()
+            addresses = _asked(Netlink.addresses)
             for family, node in self._nodes.items():
                 node.write_devices(primary_addresses(addresses, facing, family), overlay=overlay)
         except (TcnatError, BpfError) as error:
@@ -122,13 +129,14 @@ class Served:
         else:
             self._failure = ""
 
-    @staticmethod
-    def _addresses() -> list[Address]:
-        netlink = Netlink()
-        try:
-            return netlink.addresses()
-        finally:
-            netlink.close()
+
+def _asked(question: Callable[[Netlink], list[_Told]]) -> list[_Told]:
+    """What the kernel answers, asked once."""
+    netlink = Netlink()
+    try:
+        return question(netlink)
+    finally:
+        netlink.close()
 
 
 def primary_addresses(addresses: list[Address], links: list[Link], family: Family) -> dict[int, bytes]:
