@@ -25,7 +25,7 @@ from tests.lab.steady import SteadyLoad
 from tests.lab.versions import Version, variant
 
 Edits = dict[str, dict[str, str]]
-OTHER_PROGRAMS: Edits = {"bpf/flow.h": {"#define RST_WINDOW (1u << 24)": "#define RST_WINDOW (1u << 23)"}}
+OTHER_PROGRAMS: Edits = {"bpf/follow.h": {"#define RST_WINDOW (1u << 24)": "#define RST_WINDOW (1u << 23)"}}
 _SERVICES = {
     '"services", MapType.HASH, SERVICE_KEY, SERVICE, 262144, NO_PREALLOC': (
         '"services", MapType.HASH, SERVICE_KEY, SERVICE, 262144'
