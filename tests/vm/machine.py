@@ -16,7 +16,9 @@ from .report import Report, read_reports
 
 QEMU = "qemu-system-x86_64"
 VIRTIOFSD = Path("/usr/lib/qemu/virtiofsd")
-COMMAND_LINE = "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on tcnat_guest=1"
+COMMAND_LINE = (
+    "console=ttyS0 loglevel=5 softlockup_all_cpu_backtrace=1 panic=-1 mitigations=off random.trust_cpu=on tcnat_guest=1"
+)
 POLL_SECONDS = 0.2
 
 
