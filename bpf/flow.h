@@ -98,6 +98,20 @@ inline_always struct flow *find_other(struct flow_key *other_key, struct packet 
     return other && answers(other, &p->key) ? other : 0;
 }
 
+/* Delete an answered flow: the half under this key, and its other one where that is this conversation's still. */
+inline_always void forget_answered(struct flow_key *key, struct flow *f)
+{
+    struct flow_key beside;
+    struct flow *other;
+
+    other_key(&beside, f, key->protocol, !key->direction);
+    other = flows.lookup(&beside);
+    keep_pointer(other);
+    if (other && answers(other, key))
+        flows.delete(&beside);
+    flows.delete(key);
+}
+
 /* Write the half that answers *key and *f, which have just been seen. */
 inline_always void make_other(struct flow *other, struct flow_key *key, struct flow *f)
 {

@@ -60,8 +60,7 @@ enum tail {
     TAIL_EGRESS_REWRITE = 17,
     TAIL_INGRESS_REWRITE = 18,
     TAIL_EGRESS_ANSWER = 19,
-    TAIL_EGRESS_RECENT = 20,
-    TAIL_INGRESS_RECENT = 21,
+    TAIL_FLOW_RECENT = 20,
 };
 
 /* Leave the packet as read where the next program finds it, and go there. Comes back only if that program is missing.

@@ -99,11 +99,11 @@ inline_always int translate(struct __sk_buff *skb, struct packet *p, struct flow
 /* The same in a program of its own, `rewrite`; by way of another where a conversation has just been answered. */
 inline_always int translate_next(struct __sk_buff *skb, struct packet *p, struct flow *to, __u32 rewrite)
 {
-    _Static_assert(TAIL_EGRESS_RECENT - TAIL_EGRESS_REWRITE == TAIL_INGRESS_RECENT - TAIL_INGRESS_REWRITE, "which one");
-
     leave_flow(to);
-    if (p->answered)
-        go_on(skb, p, rewrite + TAIL_EGRESS_RECENT - TAIL_EGRESS_REWRITE);
+    if (p->answered) {
+        p->reason = rewrite;
+        go_on(skb, p, TAIL_FLOW_RECENT);
+    }
     go_on(skb, p, rewrite);
     return drop(skb, p, REASON_REWRITE_FAILED);
 }

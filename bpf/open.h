@@ -18,13 +18,8 @@ inline_always void forget(struct packet *p)
     struct flow *f, *o;
 
     f = flows.lookup(&p->key);
-    if (f) {
-        other_key(&other, f, p->key.protocol, REPLY);
-        o = flows.lookup(&other);
-        if (o && answers(o, &p->key))
-            flows.delete(&other);
-        flows.delete(&p->key);
-    }
+    if (f)
+        forget_answered(&p->key, f);
     f = flows_new.lookup(&p->key);
     if (f) {
         other_key(&other, f, p->key.protocol, REPLY);

@@ -38,7 +38,7 @@ struct packet {
     __u8 tcp_header;   /* bytes */
     __u8 fragment;     /* enum fragment_kind */
     __u8 link;         /* LINK_*, TRACE_* */
-    __u8 reason;       /* why a tail call was made, where it needs one */
+    __u8 reason;       /* why a tail call was made, or which is to be next, where it needs that */
     __u8 plain;        /* no IP options, no extension headers */
 };
 

@@ -44,8 +44,8 @@ inline_always struct flow_key *next_place(void)
 inline_always void become_recent(struct packet *p)
 {
     struct flow_key *place = next_place();
-    struct flow_key earlier, beside;
-    struct flow *f, *other;
+    struct flow_key earlier;
+    struct flow *f;
 
     if (!place)
         return;
@@ -53,14 +53,8 @@ inline_always void become_recent(struct packet *p)
     *place = p->key;
     f = flows.lookup(&earlier);
     keep_pointer(f);
-    if (!f || !is_done(f, earlier.protocol, p->seconds))
-        return;
-    other_key(&beside, f, earlier.protocol, !earlier.direction);
-    other = flows.lookup(&beside);
-    keep_pointer(other);
-    if (other && answers(other, &earlier))
-        flows.delete(&beside);
-    flows.delete(&earlier);
+    if (f && is_done(f, earlier.protocol, p->seconds))
+        forget_answered(&earlier, f);
 }
 
 #endif

@@ -276,18 +276,6 @@ int egress_answer(struct __sk_buff *skb)
     return translate_next(skb, &p, f, TAIL_EGRESS_REWRITE);
 }
 
-/* The packet's conversation has just been answered: it becomes one of the recent ones, and the packet goes its way. */
-int egress_recent(struct __sk_buff *skb)
-{
-    struct packet p;
-
-    if (take_up(&p) < 0)
-        return TC_PASS;
-    become_recent(&p);
-    tails.call(skb, TAIL_EGRESS_REWRITE);
-    return drop(skb, &p, REASON_REWRITE_FAILED);
-}
-
 /* While somebody traces: look at the packet first. */
 int egress_trace(struct __sk_buff *skb)
 {
@@ -305,6 +293,18 @@ int trace_decided(struct __sk_buff *skb)
         return TC_PASS;
     send_event(skb, &p, EVENT_DECIDED);
     return p.verdict;
+}
+
+/* The conversation of a packet, of either direction, has just been answered: it becomes one of the recent ones. */
+int flow_recent(struct __sk_buff *skb)
+{
+    struct packet p;
+
+    if (take_up(&p) < 0)
+        return TC_PASS;
+    become_recent(&p);
+    tails.call(skb, p.reason);
+    return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
 /* A flow begins, or begins anew. */

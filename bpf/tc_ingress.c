@@ -13,7 +13,6 @@
 #include "frag.h"
 #include "flow.h"
 #include "follow.h"
-#include "recent.h"
 #include "nat.h"
 #include "icmp.h"
 #include "trace.h"
@@ -118,18 +117,6 @@ int ingress_rewrite(struct __sk_buff *skb)
     if (take_up(&p) < 0 || take_up_flow(&to) < 0)
         return TC_PASS;
     return translate(skb, &p, &to, 0, 0);
-}
-
-/* The same for a reply that is its conversation's first. */
-int ingress_recent(struct __sk_buff *skb)
-{
-    struct packet p;
-
-    if (take_up(&p) < 0)
-        return TC_PASS;
-    become_recent(&p);
-    tails.call(skb, TAIL_INGRESS_REWRITE);
-    return drop(skb, &p, REASON_REWRITE_FAILED);
 }
 
 /* While somebody traces: look at the packet first. */

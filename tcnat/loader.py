@@ -67,8 +67,7 @@ TAILS = {
     "egress_rewrite": 17,
     "ingress_rewrite": 18,
     "egress_answer": 19,
-    "egress_recent": 20,
-    "ingress_recent": 21,
+    "flow_recent": 20,
 }
 """Program -> slot of the tail-call map: ``enum tail`` of ``bpf/maps.h``."""
 _BPF_FS_MAGIC = 0xCAFE4A11

@@ -11,14 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from tcnat.entries import (
-    Front,
-    address_key,
-    extra_flags,
-    serves,
-    service_of,
-    service_value,
-)
+from tcnat.entries import Front, address_key, extra_flags, serves, service_of, service_value
 from tcnat.layout import ServiceFlag
 from tcnat.present import Present
 from tcnat.steps import (

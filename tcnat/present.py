@@ -17,14 +17,7 @@ from typing import Any, ClassVar
 
 from tcnat import maglev
 from tcnat.allocate import Numbers, Runs
-from tcnat.entries import (
-    Front,
-    address_key,
-    extra_flags,
-    serves,
-    service_of,
-    service_value,
-)
+from tcnat.entries import Front, address_key, extra_flags, serves, service_of, service_value
 from tcnat.layout import Family
 from tcnat.mirror import ServicesMirror
 from tcnat.model import ServicePortName
@@ -87,12 +80,15 @@ class Present:
         return self._front(key, self.services.fronts.get(key))
 
     def _front(self, key: bytes, value: bytes | None) -> Front | None:
-        return None if value is None else self.damaged.get(key) or Front.read(value)
+        return None if value is None else self._read(key, value)
+
+    def _read(self, key: bytes, value: bytes) -> Front:
+        return self.damaged.get(key) or Front.read(value)
 
     def fronts(self) -> Iterator[tuple[bytes, Front]]:
         """Every front end."""
         for key, value in self.services.fronts.items():
-            yield key, self.damaged.get(key) or Front.read(value)
+            yield key, self._read(key, value)
 
     def numbers_of(self, front: Front) -> tuple[int, ...]:
         """The backend ids of a front end."""

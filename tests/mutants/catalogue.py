@@ -226,19 +226,17 @@ MUTANTS = (
         "if (f->seen != p->seconds)\n        await_reply",
         "if (0)\n        await_reply",
     ),
-    Mutant(
-        "nothing makes room for others", "recent.h", "if (!f || !is_done(f, earlier.protocol, p->seconds))", "if (1)"
-    ),
+    Mutant("nothing makes room for others", "recent.h", "if (f && is_done(f, earlier.protocol, p->seconds))", "if (0)"),
     Mutant("a question makes room at once", "recent.h", ">= DONE_AFTER", ">= 0"),
     Mutant("datagrams that go to and fro make room", "recent.h", "!(f->flags & FLOW_LASTS) && ", ""),
     Mutant("nobody is seen to last", "follow.h", "    own->flags |= FLOW_LASTS;\n", ""),
     Mutant(
         "who takes a reply tuple over loses it to the one before",
-        "recent.h",
-        "other && answers(other, &earlier)",
+        "flow.h",
+        "other && answers(other, key)",
         "other",
     ),
-    Mutant("the other half stays", "recent.h", "        flows.delete(&beside);\n", "        ;\n"),
+    Mutant("the other half stays", "flow.h", "        flows.delete(&beside);\n", "        ;\n"),
     Mutant(
         "the ring is gone through once", "recent.h", "    *next = 1;\n    return recent.lookup(&zero);", "    return 0;"
     ),
